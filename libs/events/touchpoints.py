@@ -1,0 +1,97 @@
+"""What customers do: one `TouchpointRecorded` per accepted touchpoint, one `TouchpointRejected` per refused one."""
+
+import hashlib
+from datetime import datetime
+from typing import ClassVar, Literal
+from uuid import UUID
+
+from msgspec import Raw, Struct
+
+from libs.orders.statements import OrderStatement
+
+Kind = Literal["track", "identify", "page", "screen", "group", "alias"]
+Channel = Literal["web", "mobile", "pos", "social", "support", "email", "sms", "push", "server", "import"]
+EMPTY_OBJECT = Raw(b"{}")
+
+
+class Identifier(Struct, frozen=True, omit_defaults=True):
+    """One identifier a touchpoint names: normalised, with its epoch-0 fragment id.
+
+    `verified` is false where only a browser claims it.
+    """
+
+    kind: str
+    value: str
+    fragment: UUID
+    verified: bool = True
+
+
+class Campaign(Struct, frozen=True, omit_defaults=True):
+    """Where the visit came from: stated by the campaign, or derived from a click id or an external referrer."""
+
+    source: str | None = None
+    medium: str | None = None
+    campaign: str | None = None
+
+
+class ConsentStatement(Struct, frozen=True, omit_defaults=True):
+    """One word on consent. `channel` is `*` where it holds for every channel."""
+
+    purpose: str
+    channel: str
+    status: Literal["granted", "denied"]
+    wording_version: str | None = None
+
+
+class TouchpointRecorded(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A touchpoint as ingest accepted it.
+
+    `identifiers` stand strongest first (libs.identity.STRENGTH) and are never empty; the first is the Kafka key.
+    `occurred_at` is the corrected time t, `original_at` the customer's own word where it differs.
+    `properties`, `traits` and `context` are JSON objects exactly as sent (reserved traits keep the sender's spelling).
+    `order` is set on Order Completed/Updated/Cancelled/Refunded; `flags` name what was repaired.
+    """
+
+    TYPE: ClassVar[str] = "rapport.touchpoint.recorded.v1"
+
+    id: UUID
+    message_id: str
+    source_id: str
+    kind: Kind
+    name: str
+    channel: Channel
+    occurred_at: datetime
+    received_at: datetime
+    identifiers: tuple[Identifier, ...]
+    original_at: datetime | None = None
+    previous: tuple[Identifier, ...] = ()
+    group_id: str | None = None
+    properties: Raw = EMPTY_OBJECT
+    traits: Raw = EMPTY_OBJECT
+    context: Raw = EMPTY_OBJECT
+    order: OrderStatement | None = None
+    campaign: Campaign | None = None
+    consent: tuple[ConsentStatement, ...] = ()
+    flags: tuple[str, ...] = ()
+
+
+class TouchpointRejected(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A touchpoint ingest refused, with its original bytes (base64 in JSON), so that it can be shown and replayed."""
+
+    TYPE: ClassVar[str] = "rapport.touchpoint.rejected.v1"
+
+    id: UUID
+    source_id: str
+    received_at: datetime
+    reason: str
+    detail: str
+    path: str
+    body: bytes
+
+
+def compute_touchpoint_id(source_id: str, message_id: str) -> UUID:
+    """UUIDv8 of the first 128 bits of SHA-256(source id + U+001F + message id): same source and message id, same touchpoint."""
+    digest = bytearray(hashlib.sha256(f"{source_id}\x1f{message_id}".encode()).digest()[:16])
+    digest[6] = digest[6] & 0x0F | 0x80
+    digest[8] = digest[8] & 0x3F | 0x80
+    return UUID(bytes=bytes(digest))
