@@ -1,0 +1,1 @@
+"""Records in and out: publisher, batch consumer, dead letters, topic admin. The only package that imports aiokafka."""
