@@ -1,0 +1,113 @@
+"""The installation's identity key and the fragment ids made with it.
+
+The key is made at first start and never rotated: with another key every identifier would be another fragment.
+"""
+
+import contextlib
+import os
+import secrets
+from collections.abc import Callable
+from functools import lru_cache
+from hashlib import blake2b
+from pathlib import Path
+from typing import Final
+from uuid import UUID
+
+KEY_FILE: Final = "identity.key"
+KEY_BYTES: Final = 32
+_MIN_KEY_BYTES: Final = 16
+_MAX_KEY_BYTES: Final = 64  # blake2b's own limit
+_CACHED_FRAGMENTS: Final = 131_072
+
+
+class IdentityKeyInvalid(ValueError):
+    """The key is not 16 to 64 bytes in hexadecimal digits. The message never holds the key."""
+
+
+class IdentityKey:
+    """A secret that turns identifier values into fragment ids, so that topics and commands can name people without naming them.
+
+    `fingerprint` tells keys apart without revealing them (32 hexadecimal digits); it is stored beside the data at install.
+    """
+
+    __slots__ = ("_cached", "fingerprint")
+
+    def __init__(self, key: bytes) -> None:
+        if not _MIN_KEY_BYTES <= len(key) <= _MAX_KEY_BYTES:
+            raise IdentityKeyInvalid(f"an identity key has {_MIN_KEY_BYTES} to {_MAX_KEY_BYTES} bytes, this one has {len(key)}")
+        self.fingerprint: str = blake2b(b"rapport", digest_size=16, key=key, person=b"fingerprint").hexdigest()
+
+        @lru_cache(maxsize=_CACHED_FRAGMENTS)
+        def cached(kind: str, value: str, epoch: int) -> UUID:
+            return compute_fragment_id(key, kind, value, epoch)
+
+        self._cached = cached
+
+    @classmethod
+    def from_hex(cls, text: str) -> "IdentityKey":
+        """The key as written in `RAPPORT_IDENTITY_KEY` or the key file; raises IdentityKeyInvalid."""
+        try:
+            key = bytes.fromhex(text.strip())
+        except ValueError:
+            # The cause would quote a part of the secret.
+            raise IdentityKeyInvalid("an identity key is written in hexadecimal digits") from None
+        return cls(key)
+
+    def fragment_id(self, kind: str, value: str, epoch: int = 0) -> UUID:
+        """The id of an identifier's fragment. `value` must be normalised; ids lately asked for are remembered."""
+        return self._cached(kind, value, epoch)
+
+    def __repr__(self) -> str:
+        return f"IdentityKey(fingerprint={self.fingerprint})"
+
+
+def compute_fragment_id(key: bytes, kind: str, value: str, epoch: int) -> UUID:
+    """Keyed BLAKE2b of (epoch, kind, value), 128 bits, with the version and variant bits of UUIDv8 (RFC 9562, section 5.8).
+
+    Epoch and the kind's length have fixed widths, so no two different triples are hashed alike.
+    """
+    kind_bytes = kind.encode()
+    message = epoch.to_bytes(4, "big") + len(kind_bytes).to_bytes(2, "big") + kind_bytes + value.encode()
+    digest = bytearray(blake2b(message, digest_size=16, key=key, person=b"fragment").digest())
+    digest[6] = digest[6] & 0x0F | 0x80
+    digest[8] = digest[8] & 0x3F | 0x80
+    return UUID(bytes=bytes(digest))
+
+
+def load_or_create_key(
+    home: Path, env_value: str | None, *, entropy: Callable[[int], bytes] = secrets.token_bytes
+) -> IdentityKey:
+    """The key in `env_value` (it wins), else the one in `home/identity.key`, which is made where it is missing.
+
+    Two processes that start at once get the same key: the file appears complete or not at all, and the first one stands.
+    Raises IdentityKeyInvalid (what is stored is no key) or OSError.
+    """
+    if env_value:
+        return IdentityKey.from_hex(env_value)
+    path = home / KEY_FILE
+    if not path.exists():
+        _create_key_file(path, entropy)
+    return IdentityKey.from_hex(path.read_text(encoding="ascii", errors="replace"))
+
+
+def _create_key_file(path: Path, entropy: Callable[[int], bytes]) -> None:
+    """Steps in this order: (1) the whole key on disk under a name of our own; (2) a hard link gives it the real name, and
+    fails where another process came first; (3) the folder on disk, so that the name outlives a power cut.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{KEY_FILE}.{os.getpid()}.{entropy(4).hex()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(entropy(KEY_BYTES).hex() + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
