@@ -1,10 +1,11 @@
 """Points: the balance after each change of a member's account."""
 
-from datetime import datetime
 from typing import ClassVar, Literal
 from uuid import UUID
 
 from msgspec import Struct
+
+from libs.events.fields import Instant
 
 
 class LoyaltyBalanceChanged(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -26,4 +27,4 @@ class LoyaltyBalanceChanged(Struct, frozen=True, kw_only=True, omit_defaults=Tru
     tier: str | None = None
     delta: int = 0
     cause: Literal["order", "refund", "merge", "split", "redemption", "adjustment", "probe"]
-    at: datetime
+    at: Instant

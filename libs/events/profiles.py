@@ -1,10 +1,11 @@
 """Profile changes: what changed, why, and the whole view after it, so that subscribers never call back."""
 
-from datetime import datetime
 from typing import ClassVar, Literal
 from uuid import UUID
 
 from msgspec import Raw, Struct
+
+from libs.events.fields import Instant
 
 Cause = Literal["touchpoint", "facet", "merge", "split", "command", "erase", "rebuild"]
 
@@ -41,7 +42,7 @@ class ProfileChanged(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     profile_id: UUID
     version: int
-    changed_at: datetime
+    changed_at: Instant
     founding: UUID
     parts: tuple[str, ...]
     causes: tuple[Cause, ...]

@@ -1,10 +1,11 @@
 """Segment memberships as edges (entered, exited) and as the level profile shows."""
 
-from datetime import datetime
 from typing import ClassVar, Literal
 from uuid import UUID
 
 from msgspec import Struct
+
+from libs.events.fields import Instant
 
 EdgeCause = Literal["touchpoint", "time", "edit", "merge", "split", "erase", "backfill", "facet"]
 
@@ -25,7 +26,7 @@ class SegmentMembershipChanged(Struct, frozen=True, kw_only=True, omit_defaults=
     profile_version: int
     action: Literal["entered", "exited"]
     seq: int
-    at: datetime
+    at: Instant
     cause: EdgeCause
     touchpoint_id: UUID | None = None
     previous_s: float | None = None

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from libs.events.envelope import Event
 from libs.events.loyalty import LoyaltyBalanceChanged
 from libs.events.profiles import ProfileChanged, TouchpointDismissed
 from libs.events.segments import SegmentMembershipChanged, SegmentsJudged
@@ -22,7 +23,7 @@ class Topic:
     producers: tuple[Service, ...]
     consumers: tuple[Service, ...]
     key: str
-    events: tuple[type, ...]
+    events: tuple[type[Event], ...]
     retention_ms: int | None = 7 * DAY_MS
     partitions: int = DEFAULT_PARTITIONS
     compact: bool = False

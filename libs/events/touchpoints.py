@@ -1,12 +1,12 @@
 """What customers do: one `TouchpointRecorded` per accepted touchpoint, one `TouchpointRejected` per refused one."""
 
 import hashlib
-from datetime import datetime
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 from uuid import UUID
 
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 
+from libs.events.fields import Instant
 from libs.orders.statements import OrderStatement
 
 Kind = Literal["track", "identify", "page", "screen", "group", "alias"]
@@ -60,10 +60,10 @@ class TouchpointRecorded(Struct, frozen=True, kw_only=True, omit_defaults=True):
     kind: Kind
     name: str
     channel: Channel
-    occurred_at: datetime
-    received_at: datetime
-    identifiers: tuple[Identifier, ...]
-    original_at: datetime | None = None
+    occurred_at: Instant
+    received_at: Instant
+    identifiers: Annotated[tuple[Identifier, ...], Meta(min_length=1)]
+    original_at: Instant | None = None
     previous: tuple[Identifier, ...] = ()
     group_id: str | None = None
     properties: Raw = EMPTY_OBJECT
@@ -82,7 +82,7 @@ class TouchpointRejected(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     id: UUID
     source_id: str
-    received_at: datetime
+    received_at: Instant
     reason: str
     detail: str
     path: str
