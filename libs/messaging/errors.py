@@ -1,4 +1,4 @@
-"""What messaging raises. All are programming interfaces between the consumer loop, the ports and their callers; none reaches a browser."""
+"""What messaging raises to the consumer loop, to services and to the command line; none of it reaches an HTTP client as it is."""
 
 
 class MessagingError(Exception):
@@ -6,7 +6,7 @@ class MessagingError(Exception):
 
 
 class PublishFailed(MessagingError):
-    """Not every record was acknowledged. Some may be in the log all the same: publishing again is safe, consumers drop duplicates.
+    """Not every record was acknowledged. Some may be in the log all the same: publishing again is safe, consumers drop doubles.
 
     `retryable` is False where another try must end the same way: a record larger than the broker takes, no such topic, no right.
     """

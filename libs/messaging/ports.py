@@ -1,4 +1,4 @@
-"""What the consumer loop and the services need of a broker and an outbox. Implementations live beside (Kafka, fake) or in libs.durable."""
+"""What the consumer loop and the services need of a broker and an outbox. Implementations: beside (Kafka, fake), libs.durable."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,9 +21,9 @@ class Publisher(Protocol):
     async def publish(self, messages: Sequence[Outgoing]) -> None:
         """Return when every record is acknowledged by all in-sync replicas. May be called by many tasks at once.
 
-        Records with equal topic and key keep their order within one call, and over calls where one returned before the next began.
-        Raises PublishFailed, at the latest when the publisher's own deadline has passed; any part of the records may then be in the
-        log, and an unacknowledged part may still arrive, once, later.
+        Records with equal topic and key keep their order within a call, and over calls where one returned before the next began.
+        Raises PublishFailed, at the latest when the publisher's own deadline has passed; any part of the records may then be in
+        the log, and an unacknowledged part may still arrive, once, later.
         """
         ...
 
@@ -48,17 +48,22 @@ class AssignmentListener(Protocol):
 
 
 class RecordSource(Protocol):
-    """One member of a consumer group. Delivers at least once: from the committed offset, or the beginning where there is none."""
+    """One member of a consumer group. Delivers at least once: from the committed offset, or the beginning where there is none.
+
+    It keeps its membership alive by itself while records are being worked on, and joins again after the broker was away.
+    """
 
     async def start(self, topics: Sequence[str], listener: AssignmentListener) -> None:
         """Join the group for these topics."""
         ...
 
-    async def poll(self, topic: str, *, max_records: int, timeout_s: float) -> Sequence[Incoming]:
-        """Next records of the topic's assigned, not paused partitions: in offset order within each, which lie one after the other.
+    async def poll(self, topic: str, *, max_records: int, max_bytes: int, timeout_s: float) -> Sequence[Incoming]:
+        """Next records of the topic's assigned, not paused partitions: in offset order within each, partition after partition.
 
-        Waits up to `timeout_s` for the first record, never longer to fill the batch. Different topics may be polled at the same
-        time. Polling, even of paused partitions, is also the sign of life that keeps the membership. Raises SourceUnavailable.
+        Waits up to `timeout_s` for the first record, never longer to fill the batch. Ends before the record that would pass
+        `max_bytes`, but gives at least one. Different topics may be polled at the same time. All records are of partitions that
+        are assigned when the call returns: the caller goes on without a task switch in between. While the broker is away it
+        gives nothing. Raises ConsumerStopped where waiting can't help (no right to read, say).
         """
         ...
 
@@ -98,9 +103,9 @@ class BatchResult:
 class BatchHandler(Protocol):
     """A use case over a batch: loads, decides, writes through `tx`, and says what became of each record.
 
-    It never commits, and leaves no effect behind of a record that it answers with Reject or Retry. It may be called again with any
-    part of the same records, in a new transaction, any number of times. Raising a retryable database error makes the whole batch come again; any other
-    exception makes the loop halve the batch until the record that causes it stands alone.
+    It never commits, and leaves no effect behind of a record that it answers with Reject. It may be called again with any part of
+    the same records, in a new transaction, any number of times. A retryable database error makes the whole batch come again; any
+    other exception makes the loop halve the batch until the record that causes it stands alone.
     """
 
     async def __call__(self, tx: "Tx", messages: Sequence[Incoming]) -> BatchResult: ...
