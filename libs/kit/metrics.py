@@ -1,0 +1,64 @@
+"""Prometheus metrics of the process. Every name begins with `rapport_`; labels never carry personal data or unbounded values."""
+
+from collections.abc import Sequence
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+__all__ = ["REGISTRY", "Counter", "Gauge", "Histogram", "counter", "gauge", "histogram", "render_metrics"]
+
+REGISTRY = CollectorRegistry(auto_describe=True)
+ProcessCollector(registry=REGISTRY)
+PlatformCollector(registry=REGISTRY)
+GCCollector(registry=REGISTRY)
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+_made: dict[str, Counter | Gauge | Histogram] = {}
+
+
+def _full(name: str) -> str:
+    return name if name.startswith("rapport_") else f"rapport_{name}"
+
+
+def counter(name: str, documentation: str, labels: Sequence[str] = ()) -> Counter:
+    """The counter of that name; made at the first call, the same one after."""
+    name = _full(name)
+    made = _made.get(name)
+    if made is None:
+        made = _made[name] = Counter(name, documentation, labels, registry=REGISTRY)
+    if not isinstance(made, Counter):
+        raise TypeError(f"{name} is another kind of metric")
+    return made
+
+
+def gauge(name: str, documentation: str, labels: Sequence[str] = ()) -> Gauge:
+    """The gauge of that name; made at the first call, the same one after."""
+    name = _full(name)
+    made = _made.get(name)
+    if made is None:
+        made = _made[name] = Gauge(name, documentation, labels, registry=REGISTRY)
+    if not isinstance(made, Gauge):
+        raise TypeError(f"{name} is another kind of metric")
+    return made
+
+
+def histogram(
+    name: str, documentation: str, labels: Sequence[str] = (), *, buckets: Sequence[float] = LATENCY_BUCKETS_S
+) -> Histogram:
+    """The histogram of that name; made at the first call, the same one after."""
+    name = _full(name)
+    made = _made.get(name)
+    if made is None:
+        made = _made[name] = Histogram(name, documentation, labels, registry=REGISTRY, buckets=buckets)
+    if not isinstance(made, Histogram):
+        raise TypeError(f"{name} is another kind of metric")
+    return made
+
+
+def render_metrics() -> bytes:
+    """The exposition format, version 0.0.4."""
+    return generate_latest(REGISTRY)

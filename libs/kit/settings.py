@@ -1,0 +1,90 @@
+"""What operators set, read once at start from the environment. Names carry their units; nothing else reads os.environ."""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
+SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
+Port = Annotated[int, Field(ge=0, le=65_535)]
+
+
+class PlatformSettings(BaseSettings):
+    """Shared by every process of the installation. Environment prefix `RAPPORT_`."""
+
+    model_config = SettingsConfigDict(env_prefix="RAPPORT_", frozen=True, env_ignore_empty=True, hide_input_in_errors=True)
+
+    env: Literal["local", "test", "production"] = "local"
+
+    kafka: str = "127.0.0.1:9092"
+    """Bootstrap servers, comma-separated."""
+    kafka_security_protocol: SecurityProtocol = "PLAINTEXT"
+    kafka_sasl_mechanism: SaslMechanism = "PLAIN"
+    kafka_sasl_username: str | None = None
+    kafka_sasl_password: str | None = Field(default=None, repr=False)
+    kafka_ssl_cafile: Path | None = None
+    """Certificate authorities of the brokers; the system's where unset."""
+    kafka_ssl_certfile: Path | None = None
+    kafka_ssl_keyfile: Path | None = None
+    topic_prefix: str = Field(default="", pattern=r"^[A-Za-z0-9._-]{0,100}$")
+    """Put before every topic and consumer group, for clusters that are shared."""
+    topics_precreated: bool = False
+    """The cluster's owner makes the topics: we only check that they are there."""
+    topic_replication_factor: int = Field(default=-1, ge=-1)
+    """-1: the broker's default."""
+
+    postgres: str = Field(default="postgresql://postgres@127.0.0.1:5432/postgres", repr=False)
+    """asyncpg/libpq URL; TLS by `?sslmode=verify-full&sslrootcert=/path`."""
+    postgres_statement_timeout_ms: int = Field(default=30_000, ge=0)
+    postgres_lock_timeout_ms: int = Field(default=10_000, ge=0)
+    postgres_start_wait_s: float = Field(default=30.0, ge=0)
+    """How long a starting process waits for the database to be there."""
+
+    redis: str | None = Field(default=None, repr=False)
+    """`redis://` or, with TLS, `rediss://`. None: limits are kept per process."""
+    redis_ssl_cafile: Path | None = None
+
+    home: Path = Path(".rapport")
+    identity_key: str | None = Field(default=None, repr=False)
+    """64 hex digits; else the file identity.key in `home`."""
+    clock: Path | None = None
+    """A file that moves time for all processes at once (tests only; refused in production)."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["json", "console"] = "json"
+
+    default_currency: str = Field(default="EUR", pattern=r"^[A-Z]{3}$")
+    default_region: str = Field(default="DE", pattern=r"^[A-Z]{2}$")
+    """Telephone numbers without a country code belong here."""
+
+    @model_validator(mode="after")
+    def _check_sasl(self) -> Self:
+        if self.kafka_security_protocol.startswith("SASL") and not (self.kafka_sasl_username and self.kafka_sasl_password):
+            raise ValueError(
+                "RAPPORT_KAFKA_SASL_USERNAME and RAPPORT_KAFKA_SASL_PASSWORD are needed with a SASL security protocol"
+            )
+        if self.env == "production" and self.clock is not None:
+            raise ValueError("RAPPORT_CLOCK moves time for tests and is refused when RAPPORT_ENV=production")
+        return self
+
+
+class ServiceSettings(BaseSettings):
+    """Base of each service's own settings: `class Settings(ServiceSettings)` with its own `env_prefix`, frozen as this one."""
+
+    model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, hide_input_in_errors=True)
+
+    platform: PlatformSettings = Field(default_factory=PlatformSettings)
+
+    host: str = "127.0.0.1"
+    port: Port = 8080
+    listen_fd: int | None = None
+    """A listening socket inherited from the parent process (also systemd's, number 3): requests wait in it over a restart."""
+    reuse_port: bool = False
+    """Several processes listen on one port (SO_REUSEPORT)."""
+    backlog: int = Field(default=2048, ge=1)
+    stop_timeout_s: float = Field(default=25.0, gt=0)
+    """How long requests and the worker may take to finish after SIGTERM; below Kubernetes' 30 s."""
+    database_max_connections: int = Field(default=8, ge=1)
+    batch_max_records: int = Field(default=2000, ge=1)
