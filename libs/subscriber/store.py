@@ -1,0 +1,164 @@
+"""The subscriber's statements, each set-based, one a poll. Lock order: fragments, touchpoint ids, profiles; each sorted."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from libs.events.profiles import ProfileChanged
+from libs.kit.db import Tx
+
+APPLIED = 0
+NO_VERSION = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """A row of the map. `profile_id` None: only a touchpoint has named the fragment yet."""
+
+    profile_id: UUID | None
+    membership: int
+    address: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredProfile:
+    """The highest version seen, and its view where there is one: an absorbed profile has none."""
+
+    version: int
+    snapshot: bytes | None
+
+    @classmethod
+    def of(cls, record: ProfileChanged) -> "StoredProfile":
+        snapshot = bytes(record.snapshot)
+        return cls(record.version, None if snapshot == b"null" else snapshot)
+
+
+async def lock_fragments(tx: Tx, fragments: Sequence[UUID]) -> dict[UUID, Owner]:
+    """Insert the missing ones and lock all, in the order given (sorted). What it returns is read under the locks."""
+    if not fragments:
+        return {}
+    await tx.execute(
+        "INSERT INTO sub_fragments (fragment, membership) SELECT id, -1 FROM unnest($1::uuid[]) AS id ON CONFLICT DO NOTHING",
+        fragments,
+    )
+    rows = await tx.fetch(
+        "SELECT fragment, profile_id, membership, address FROM sub_fragments"
+        " WHERE fragment = ANY($1::uuid[]) ORDER BY fragment FOR UPDATE",
+        fragments,
+    )
+    return {row[0]: Owner(row[1], row[2], row[3]) for row in rows}
+
+
+async def find_dead(tx: Tx, ids: Sequence[UUID]) -> set[UUID]:
+    rows = await tx.fetch("SELECT id FROM sub_dead WHERE id = ANY($1::uuid[])", ids)
+    return {row[0] for row in rows}
+
+
+async def insert_touchpoints(tx: Tx, ids: Sequence[UUID]) -> set[UUID]:
+    """Mark as applied; the ids that weren't yet. One that had been dismissed and was replayed counts as new."""
+    if not ids:
+        return set()
+    rows = await tx.fetch(
+        "INSERT INTO sub_touchpoints AS seen (id, outcome) SELECT id, $2 FROM unnest($1::uuid[]) AS id"
+        " ON CONFLICT (id) DO UPDATE SET outcome = excluded.outcome WHERE seen.outcome <> excluded.outcome RETURNING seen.id",
+        ids,
+        APPLIED,
+    )
+    return {row[0] for row in rows}
+
+
+async def insert_dismissed(tx: Tx, outcomes: Mapping[UUID, int]) -> set[UUID]:
+    """Mark as dismissed where nothing is known yet; the ids that were new."""
+    if not outcomes:
+        return set()
+    ids = sorted(outcomes)
+    rows = await tx.fetch(
+        "INSERT INTO sub_touchpoints (id, outcome) SELECT * FROM unnest($1::uuid[], $2::smallint[])"
+        " ON CONFLICT DO NOTHING RETURNING id",
+        ids,
+        [outcomes[id_] for id_ in ids],
+    )
+    return {row[0] for row in rows}
+
+
+async def lock_and_save_profiles(
+    tx: Tx, profile_ids: Sequence[UUID], latest: Mapping[UUID, ProfileChanged], *, keep_snapshots: bool
+) -> set[UUID]:
+    """Lock every profile in the order given (sorted) and save those records that are newer; the ids that were saved.
+
+    One statement does both: an upsert whose condition is false still locks the row. A profile without a record in this
+    poll has a row already (it owns or owned a fragment) and comes with a version that is never newer.
+    """
+    if not profile_ids:
+        return set()
+    columns: tuple[list[object], ...] = ([], [], [], [])
+    for profile_id in profile_ids:
+        record = latest.get(profile_id)
+        row: tuple[object, ...] = (profile_id, NO_VERSION, None, None)
+        if record is not None:
+            snapshot = StoredProfile.of(record).snapshot if keep_snapshots else None
+            row = (record.founding, record.version, record.absorbed_into, snapshot)
+        for column, value in zip(columns, row, strict=True):
+            column.append(value)
+    rows = await tx.fetch(
+        "INSERT INTO sub_profiles AS known (profile_id, founding, version, absorbed_into, snapshot)"
+        " SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::uuid[], $5::bytea[])"
+        " ON CONFLICT (profile_id) DO UPDATE SET"
+        " version = excluded.version, absorbed_into = excluded.absorbed_into, snapshot = excluded.snapshot"
+        " WHERE known.version < excluded.version RETURNING known.profile_id",
+        profile_ids,
+        *columns,
+    )
+    return {row[0] for row in rows}
+
+
+async def save_owners(tx: Tx, owners: Mapping[UUID, Owner]) -> None:
+    """Write the rows of the map that changed. Their locks are held."""
+    if not owners:
+        return
+    await tx.execute(
+        "UPDATE sub_fragments AS f SET profile_id = n.profile_id, membership = n.membership, address = n.address"
+        " FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::uuid[]) AS n (fragment, profile_id, membership, address)"
+        " WHERE f.fragment = n.fragment",
+        list(owners),
+        [owner.profile_id for owner in owners.values()],
+        [owner.membership for owner in owners.values()],
+        [owner.address for owner in owners.values()],
+    )
+
+
+async def load_profiles(tx: Tx, profile_ids: Sequence[UUID]) -> dict[UUID, StoredProfile]:
+    if not profile_ids:
+        return {}
+    rows = await tx.fetch(
+        "SELECT profile_id, version, snapshot FROM sub_profiles WHERE profile_id = ANY($1::uuid[])", profile_ids
+    )
+    return {row[0]: StoredProfile(row[1], row[2]) for row in rows}
+
+
+async def load_members(tx: Tx, profile_ids: Sequence[UUID]) -> dict[UUID, list[UUID]]:
+    """The fragments of each profile, sorted. To be called in a statement of its own once the profiles are locked."""
+    members: dict[UUID, list[UUID]] = {profile_id: [] for profile_id in profile_ids}
+    if profile_ids:
+        rows = await tx.fetch(
+            "SELECT profile_id, fragment FROM sub_fragments WHERE profile_id = ANY($1::uuid[]) ORDER BY fragment", profile_ids
+        )
+        for profile_id, fragment in rows:
+            members[profile_id].append(fragment)
+    return members
+
+
+async def lock_profiles(tx: Tx, profile_ids: Iterable[UUID]) -> dict[UUID, StoredProfile]:
+    """Lock profiles that are known, sorted, for whoever judges without a record: back-fills, timers, commands."""
+    ids = sorted(set(profile_ids))
+    rows = await tx.fetch(
+        "SELECT profile_id, version, snapshot FROM sub_profiles"
+        " WHERE profile_id = ANY($1::uuid[]) ORDER BY profile_id FOR UPDATE",
+        ids,
+    )
+    return {row[0]: StoredProfile(row[1], row[2]) for row in rows}
+
+
+async def mark_dead(tx: Tx, ids: Iterable[UUID]) -> None:
+    """Records about these fragments and profiles are ignored from now on."""
+    await tx.execute("INSERT INTO sub_dead (id) SELECT id FROM unnest($1::uuid[]) AS id ON CONFLICT DO NOTHING", sorted(set(ids)))
