@@ -1,0 +1,149 @@
+"""Apache Kafka, one combined KRaft node, tuned for a small machine that also runs everything else."""
+
+import socket
+import struct
+import subprocess
+from base64 import urlsafe_b64encode
+from collections.abc import Sequence
+from pathlib import Path
+from uuid import uuid4
+
+from deploy.local.errors import PartFailed
+from deploy.local.java import find_java
+from deploy.local.kafka_jars import build_class_path, ensure_jars
+from deploy.local.part import Part
+from deploy.local.ports import HOST, choose_port
+
+SERVER = "kafka.Kafka"
+FORMATTER = "kafka.tools.StorageTool"
+HEAP = ("-Xms256m", "-Xmx768m")
+JVM = ("-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError", "-XX:+PerfDisableSharedMem", "-Djava.awt.headless=true")
+# Metadata request, version 1, no topics: its answer begins with the brokers that are up and unfenced.
+_METADATA_REQUEST = struct.pack(">hhihi", 3, 1, 1, -1, 0)
+_PROBE_TIMEOUT_S = 1.0
+
+LOGGING = """\
+status = error
+appender.console.type = Console
+appender.console.name = console
+appender.console.layout.type = PatternLayout
+appender.console.layout.pattern = [%d] %p %m (%c)%n
+rootLogger.level = warn
+rootLogger.appenderRef.console.ref = console
+logger.server.name = kafka.server.KafkaRaftServer
+logger.server.level = info
+logger.recovery.name = kafka.log.LogManager
+logger.recovery.level = info
+"""
+
+
+def render_properties(data: Path, port: int, controller_port: int) -> str:
+    """The broker's settings: a reason beside each that isn't the default of a single node."""
+    settings: dict[str, object] = {
+        "process.roles": "broker,controller",
+        "node.id": 1,
+        "controller.quorum.voters": f"1@{HOST}:{controller_port}",
+        "listeners": f"PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{controller_port}",
+        "advertised.listeners": f"PLAINTEXT://{HOST}:{port}",
+        "controller.listener.names": "CONTROLLER",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "log.dirs": data,
+        # Topics are declared in libs/events/topics.py; a misspelt name must fail, not appear.
+        "auto.create.topics.enable": "false",
+        "num.partitions": 6,
+        "default.replication.factor": 1,
+        "min.insync.replicas": 1,
+        # One node holds the internal topics too.
+        "offsets.topic.replication.factor": 1,
+        "offsets.topic.num.partitions": 6,
+        "transaction.state.log.replication.factor": 1,
+        "transaction.state.log.min.isr": 1,
+        "transaction.state.log.num.partitions": 6,
+        "share.coordinator.state.topic.replication.factor": 1,
+        "share.coordinator.state.topic.min.isr": 1,
+        "share.coordinator.state.topic.num.partitions": 1,
+        # Few threads: two cores are shared with the database and five services.
+        "num.network.threads": 2,
+        "num.io.threads": 4,
+        "num.replica.fetchers": 1,
+        "num.recovery.threads.per.data.dir": 2,
+        "background.threads": 2,
+        "group.coordinator.threads": 1,
+        # The cleaner's default dedupe buffer alone would take a sixth of the heap.
+        "log.cleaner.threads": 1,
+        "log.cleaner.dedupe.buffer.size": 16 * 1024 * 1024,
+        "log.cleaner.backoff.ms": 30_000,
+        "log.segment.bytes": 256 * 1024 * 1024,
+        "log.retention.check.interval.ms": 300_000,
+        "message.max.bytes": 4 * 1024 * 1024,
+        "replica.fetch.max.bytes": 4 * 1024 * 1024,
+        # A consumer alone in its group needn't wait for others; one that was killed is missed soon.
+        "group.initial.rebalance.delay.ms": 0,
+        "group.min.session.timeout.ms": 1_000,
+        # After kill -9 the controller remembers the former broker this long before it lets the new one in.
+        "broker.session.timeout.ms": 3_000,
+        "broker.heartbeat.interval.ms": 500,
+        # No followers to wait for: fewer idle writes and wake-ups.
+        "metadata.max.idle.interval.ms": 5_000,
+        "controlled.shutdown.enable": "false",
+    }
+    return "".join(f"{name}={value}\n" for name, value in settings.items())
+
+
+class Kafka(Part):
+    name = "kafka"
+    title = "Kafka"
+    start_timeout_s = 60.0
+
+    def __init__(self, home: Path, port: int) -> None:
+        super().__init__(home, port)
+        self.controller_port = choose_port(port + 1, taken={port})
+
+    @property
+    def ports(self) -> frozenset[int]:
+        return frozenset({self.port, self.controller_port})
+
+    @property
+    def address(self) -> str:
+        return f"{HOST}:{self.port}"
+
+    @property
+    def properties(self) -> Path:
+        return self.data / "server.properties"
+
+    def prepare(self) -> None:
+        self.data.mkdir(parents=True, exist_ok=True)
+        (self.data / "log4j2.properties").write_text(LOGGING)
+        self.properties.write_text(render_properties(self.data / "data", self.port, self.controller_port))
+        if not (self.data / "data" / "meta.properties").exists():
+            self._format()
+
+    def command(self) -> Sequence[str]:
+        return self.java(SERVER, str(self.properties), jvm=(*HEAP, *JVM))
+
+    def java(self, main_class: str, *arguments: str, jvm: Sequence[str] = ()) -> list[str]:
+        logging = f"-Dlog4j2.configurationFile={self.data / 'log4j2.properties'}"
+        return [str(find_java()), *jvm, logging, "-cp", build_class_path(ensure_jars()), main_class, *arguments]
+
+    def is_ready(self) -> bool:
+        """Whether the broker lists itself: it is past recovery, knows its partitions and the controller lets it serve."""
+        with socket.create_connection((HOST, self.port), timeout=_PROBE_TIMEOUT_S) as probe:
+            probe.sendall(struct.pack(">i", len(_METADATA_REQUEST)) + _METADATA_REQUEST)
+            answer = probe.recv(64)
+        # size, correlation id, number of brokers
+        return len(answer) >= 12 and struct.unpack_from(">i", answer, 8)[0] > 0  # noqa: PLR2004 three 32-bit numbers
+
+    def _format(self) -> None:
+        """Give the empty data folder its cluster id."""
+        arguments = ("format", "--cluster-id", _new_cluster_id(), "--config", str(self.properties), "--ignore-formatted")
+        done = subprocess.run(self.java(FORMATTER, *arguments), capture_output=True, text=True, timeout=60, check=False)
+        if done.returncode != 0:
+            said = (done.stdout + done.stderr).strip().splitlines() or ["no reason given"]
+            raise PartFailed(f"Kafka couldn't prepare its data folder: {said[-1]}", hint=f"Look at {self.data}")
+
+
+def _new_cluster_id() -> str:
+    """22 characters of URL-safe base 64, as the stock tools make them; a leading dash would look like an option."""
+    while (text := urlsafe_b64encode(uuid4().bytes).decode().rstrip("=")).startswith("-"):
+        continue
+    return text

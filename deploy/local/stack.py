@@ -1,0 +1,164 @@
+"""The parts together: chosen ports, started side by side, ended with their starter, known by their addresses."""
+
+import contextlib
+import fcntl
+import os
+import subprocess
+import sys
+from collections.abc import Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self, TypeVar
+
+from deploy.local.errors import HomeInUse, LocalStackError
+from deploy.local.kafka import Kafka
+from deploy.local.mail import MailSink
+from deploy.local.part import Part
+from deploy.local.ports import ANY_FREE, HOST, choose_port
+from deploy.local.postgres import Postgres
+from deploy.local.records import ProcessRecord, load_record
+from deploy.local.redis_server import RedisServer, find_redis
+
+BACKING_PARTS = ("postgres", "redis", "kafka", "mail")
+DEFAULT_PORTS: Mapping[str, int] = {"kafka": 9092, "postgres": 5432, "redis": 6379, "mail": 8025}
+PartType = TypeVar("PartType", bound=Part)
+_TYPES: Mapping[str, type[Part]] = {"kafka": Kafka, "postgres": Postgres, "redis": RedisServer, "mail": MailSink}
+
+
+class LocalStack:
+    """Owns a home while it runs: one stack a home. Whatever it started ends with it, even when this process is killed."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home.resolve()
+        self.home.mkdir(parents=True, exist_ok=True)
+        self.parts: dict[str, Part] = {}
+        self._lock = _lock_home(self.home)
+        self._warden = _start_warden()
+
+    @property
+    def kafka(self) -> Kafka:
+        return self._get("kafka", Kafka)
+
+    @property
+    def postgres(self) -> Postgres:
+        return self._get("postgres", Postgres)
+
+    @property
+    def redis(self) -> RedisServer | None:
+        """None where the machine has no Redis and the wheel brings none."""
+        return self._get("redis", RedisServer) if "redis" in self.parts else None
+
+    @property
+    def mail(self) -> MailSink:
+        return self._get("mail", MailSink)
+
+    def choose_port(self, name: str, wanted: int) -> int:
+        """`wanted` when it is free, else the one this home had last time, else any; never one promised to another part."""
+        record = load_record(self.home, name)
+        taken = {port for part in self.parts.values() for port in part.ports}
+        if wanted == ANY_FREE:
+            return choose_port(record.port if record else ANY_FREE, taken=taken)
+        return choose_port(wanted, record.port if record else ANY_FREE, taken=taken)
+
+    def add(self, part: Part) -> None:
+        """Make a part (one of ours, or a service) belong to this stack: started through it, it ends with it."""
+        part.watch = self._watch
+        self.parts[part.name] = part
+
+    def start_all(self, names: Collection[str]) -> None:
+        """Side by side; when one fails the others are stopped again and its error is raised."""
+        chosen = [part for name, part in self.parts.items() if name in names]
+        if not chosen:
+            return
+        with ThreadPoolExecutor(max_workers=len(chosen), thread_name_prefix="start") as pool:
+            starts = [pool.submit(part.start) for part in chosen]
+        failures = [error for start in starts if (error := start.exception()) is not None]
+        if failures:
+            self.stop()
+            raise failures[0]
+
+    def environment(self) -> dict[str, str]:
+        """The addresses as the services read them."""
+        known: dict[str, str] = {}
+        for name, variable in (("kafka", "RAPPORT_KAFKA"), ("postgres", "RAPPORT_POSTGRES"), ("redis", "RAPPORT_REDIS")):
+            if name in self.parts:
+                known[variable] = self.parts[name].address
+        if "mail" in self.parts:
+            known |= {"ENGAGEMENT_SMTP_HOST": HOST, "ENGAGEMENT_SMTP_PORT": str(self.mail.port)}
+        return known
+
+    def stop(self) -> None:
+        """Newest first: services before the broker and the database they need for a clean end. Safe to call twice."""
+        for part in reversed(self.parts.values()):
+            part.stop()
+        if self._warden.stdin is not None and not self._warden.stdin.closed:
+            with contextlib.suppress(BrokenPipeError):
+                self._warden.stdin.close()
+            self._warden.wait(timeout=30)
+        self._lock.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+
+    def _get(self, name: str, kind: type[PartType]) -> PartType:
+        part = self.parts.get(name)
+        if not isinstance(part, kind):
+            raise LocalStackError(f"This stack was started without {name}.")
+        return part
+
+    def _watch(self, record: ProcessRecord, stop_signal: int) -> None:
+        # One unbuffered write shorter than a pipe's atomic size: starts run in threads.
+        if self._warden.stdin is not None:
+            os.write(self._warden.stdin.fileno(), f"watch {record.pid} {record.created} {stop_signal}\n".encode())
+
+
+def start(
+    home: Path,
+    *,
+    only: Collection[str] = BACKING_PARTS,
+    ports: Mapping[str, int] = DEFAULT_PORTS,
+) -> LocalStack:
+    """Start real Kafka, PostgreSQL and Redis (where there is one) below `home` and wait until they serve.
+
+    Blocking: from a coroutine, call it through `asyncio.to_thread`. A port of 0 takes any free one. Raises LocalStackError.
+    """
+    stack = LocalStack(home)
+    try:
+        for name in BACKING_PARTS:
+            if name in only and not (name == "redis" and find_redis() is None):
+                stack.add(_TYPES[name](stack.home, stack.choose_port(name, ports.get(name, DEFAULT_PORTS[name]))))
+        stack.start_all(stack.parts)
+    except BaseException:
+        stack.stop()
+        raise
+    return stack
+
+
+def is_home_in_use(home: Path) -> bool:
+    try:
+        _lock_home(home).close()
+    except HomeInUse:
+        return True
+    except FileNotFoundError:
+        return False
+    return False
+
+
+def _lock_home(home: Path) -> IO[str]:
+    """An advisory lock the system drops with its holder, so nothing stale can remain of it."""
+    handle = (home / "lock").open("w")
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        handle.close()
+        raise HomeInUse(f"A stack already runs in {home}.", hint="`rapport status` shows it, `rapport down` stops it.") from None
+    return handle
+
+
+def _start_warden() -> subprocess.Popen[bytes]:
+    script = Path(__file__).with_name("warden.py")
+    return subprocess.Popen([sys.executable, "-I", str(script)], stdin=subprocess.PIPE, start_new_session=True, bufsize=0)
