@@ -1,4 +1,4 @@
-"""A broker in memory: partitions, offsets, groups, rebalances and failures to order. It passes the contract suite of the real one."""
+"""A broker in memory: partitions, offsets, groups, rebalances, failures to order. It passes the real one's contract suite."""
 
 import asyncio
 import time

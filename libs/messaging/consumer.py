@@ -1,0 +1,300 @@
+"""The consumer loop: one lane a topic polls, hands the batch to its runner, waits for the outbox, then commits offsets.
+
+The order gives the guarantee: effects and outgoing records commit together in PostgreSQL; then they are published; then the
+offsets move. A crash after any step repeats only what its ids make harmless.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from random import Random
+from typing import TYPE_CHECKING
+
+from libs.kit.db import is_retryable
+from libs.kit.logging import get_logger
+from libs.messaging import metrics
+from libs.messaging.batches import BatchRunner, Held, Progress, Transactions, describe_place
+from libs.messaging.errors import ConsumerStopped, OwnershipLost, PublishFailed, SourceUnavailable
+from libs.messaging.policy import ConsumerPolicy, compute_backoff_s
+from libs.messaging.ports import BatchHandler, Outbox, RecordSource, TopicPartition
+
+if TYPE_CHECKING:
+    from libs.events.envelope import Incoming
+    from libs.kit.clock import Clock
+
+log = get_logger(__name__)
+
+
+async def _wait(event: asyncio.Event, timeout_s: float) -> None:
+    """Until the event or the time, whichever is first."""
+    try:
+        await asyncio.wait_for(event.wait(), timeout_s)
+    except TimeoutError:
+        return
+
+
+class _Lane:
+    """One topic's records, batch after batch. Topics don't wait for each other."""
+
+    def __init__(
+        self,
+        *,
+        group: str,
+        topic: str,
+        runner: BatchRunner,
+        source: RecordSource,
+        policy: ConsumerPolicy,
+        clock: "Clock",
+        random: Random,
+    ) -> None:
+        self._group = group
+        self._topic = topic
+        self._runner = runner
+        self._source = source
+        self._policy = policy
+        self._clock = clock
+        self._random = random
+        self._stop = asyncio.Event()
+        self._batch: asyncio.Task[None] | None = None
+        self._batch_begins: dict[TopicPartition, int] = {}
+        self._attempts: dict[TopicPartition, int] = {}
+        self._resume_at_s: dict[TopicPartition, float] = {}
+        self._log = log.bind(group=group, topic=topic)
+
+    def stop(self) -> None:
+        """Take no further batch."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Until stopped. Raises ConsumerStopped."""
+        while not self._stop.is_set():
+            self._resume_due()
+            records = await self._source.poll(
+                self._topic,
+                max_records=self._policy.batch_max_records,
+                max_bytes=self._policy.batch_max_bytes,
+                timeout_s=self._compute_poll_timeout_s(),
+            )
+            # No task switch between the end of the poll and this: a revocation finds either no batch, or this one in work.
+            if records:
+                await self._work(records)
+
+    async def release(self, partitions: Sequence[TopicPartition], wait_s: float) -> None:
+        """Before partitions are given away: let the batch in work finish, or abandon it, and forget what was planned for them."""
+        if (batch := self._batch) is not None:
+            done, _ = await asyncio.wait({batch}, timeout=wait_s)
+            if not done:
+                metrics.ABANDONED.labels(self._group, self._topic).inc()
+                self._log.warning("batch_abandoned", waited_s=wait_s)
+                batch.cancel()
+                await asyncio.wait({batch}, timeout=wait_s)
+                for partition, offset in self._batch_begins.items():
+                    self._source.seek(partition, offset)
+        for partition in partitions:
+            self._attempts.pop(partition, None)
+            self._resume_at_s.pop(partition, None)
+
+    async def _work(self, records: Sequence["Incoming"]) -> None:
+        """A batch is a task of its own, so that a revocation can abandon it while the lane lives on."""
+        self._batch_begins = {}
+        for record in records:
+            self._batch_begins.setdefault(TopicPartition(record.topic, record.partition), record.offset)
+        self._batch = batch = asyncio.create_task(self._carry(records))
+        try:
+            await asyncio.wait({batch})
+        finally:
+            self._batch = None
+            if not batch.done():
+                batch.cancel()
+                await asyncio.wait({batch})
+        if not batch.cancelled() and (error := batch.exception()) is not None:
+            raise error
+
+    async def _carry(self, records: Sequence["Incoming"]) -> None:
+        progress = await self._runner.run(records)
+        if not await self._publish(progress):
+            return
+        self._put_back(progress.held)
+        await self._commit(progress)
+        if progress.stopped is not None:
+            raise progress.stopped
+
+    async def _publish(self, progress: Progress) -> bool:
+        """Try again until what is committed is published; False when told to stop first: the outbox keeps it."""
+        for staged, outgoing in progress.unpublished:
+            attempt = 0
+            while True:
+                attempt += 1
+                metrics.RETRIES.labels(self._group, self._topic, "publish").inc()
+                await _wait(self._stop, compute_backoff_s(attempt, self._policy, self._random))
+                if self._stop.is_set():
+                    return False
+                if await self._runner.publish(staged, outgoing):
+                    break
+        return True
+
+    async def _commit(self, progress: Progress) -> None:
+        offsets = progress.next_offsets()
+        for partition in offsets.keys() - progress.held.keys():
+            self._attempts.pop(partition, None)
+        try:
+            await self._source.commit(offsets)
+        except OwnershipLost:
+            # Another generation reads them again: every effect has a natural key, so nothing happens twice.
+            metrics.COMMIT_FAILURES.labels(self._group, "ownership_lost").inc()
+            self._log.warning("offsets_not_ours")
+        except SourceUnavailable as unavailable:
+            # The next batch's commit covers these too.
+            metrics.COMMIT_FAILURES.labels(self._group, "unavailable").inc()
+            self._log.warning("offsets_not_committed", cause=str(unavailable))
+
+    def _put_back(self, held: Mapping[TopicPartition, Held]) -> None:
+        """Pause in place: read again from the held offset, but not before the back-off is over."""
+        now_s = self._clock.monotonic()
+        for partition, hold in held.items():
+            attempt = self._attempts.get(partition, 0) + 1
+            self._attempts[partition] = attempt
+            wait_s = compute_backoff_s(attempt, self._policy, self._random, at_least_s=hold.after_s)
+            self._resume_at_s[partition] = now_s + wait_s
+            self._source.seek(partition, hold.offset)
+            metrics.RETRIES.labels(self._group, self._topic, hold.reason).inc()
+        self._source.pause(list(held))
+
+    def _resume_due(self) -> None:
+        now_s = self._clock.monotonic()
+        due = [partition for partition, at_s in self._resume_at_s.items() if at_s <= now_s]
+        for partition in due:
+            del self._resume_at_s[partition]
+        if due:
+            self._source.resume(due)
+
+    def _compute_poll_timeout_s(self) -> float:
+        now_s = self._clock.monotonic()
+        next_resume_s = min(self._resume_at_s.values(), default=now_s + self._policy.poll_timeout_s) - now_s
+        return max(0.001, min(self._policy.poll_timeout_s, next_resume_s))
+
+
+class BatchConsumer:
+    """A member of group `group` that handles each topic of `handlers`, until told to stop or forced to by what it sees."""
+
+    def __init__(
+        self,
+        *,
+        group: str,
+        handlers: Mapping[str, BatchHandler],
+        source: RecordSource,
+        database: Transactions,
+        outbox: Outbox,
+        clock: "Clock",
+        policy: ConsumerPolicy | None = None,
+        random: Random | None = None,
+    ) -> None:
+        self._group = group
+        self._source = source
+        self._outbox = outbox
+        self._policy = policy or ConsumerPolicy()
+        self._stopped: BaseException | None = None
+        self._sweep_now = asyncio.Event()
+        self._log = log.bind(group=group)
+        jitter = random or Random()  # noqa: S311 - spreads retries, guards nothing
+        self._lanes = {
+            topic: _Lane(
+                group=group,
+                topic=topic,
+                runner=BatchRunner(
+                    group=group, topic=topic, handler=handler, database=database, outbox=outbox, policy=self._policy, clock=clock
+                ),
+                source=source,
+                policy=self._policy,
+                clock=clock,
+                random=jitter,
+            )
+            for topic, handler in handlers.items()
+        }
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Consume until `stop`. Batches in work are finished. Raises ConsumerStopped, after the others have finished."""
+        sweeper = asyncio.create_task(self._sweep_regularly())
+        lanes: list[asyncio.Task[None]] = []
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            await self._source.start(list(self._lanes), self)
+            lanes = [asyncio.create_task(lane.run()) for lane in self._lanes.values()]
+            await asyncio.wait([stopping, sweeper, *lanes], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await self._drain(lanes, [stopping, sweeper])
+        for task in (sweeper, *lanes):
+            if not task.cancelled() and (error := task.exception()) is not None:
+                self._stopped = error
+                self._log.error(
+                    "consumer_stopped", cause=str(error) if isinstance(error, ConsumerStopped) else describe_place(error)
+                )
+                raise error
+
+    async def check_ready(self) -> None:
+        """For /readyz: raises what made the consumer stop."""
+        if self._stopped is not None:
+            raise ConsumerStopped(str(self._stopped)) from self._stopped
+
+    async def assigned(self, partitions: Sequence[TopicPartition]) -> None:
+        """As AssignmentListener. What another member committed and didn't publish may be waiting in the outbox."""
+        self._log.info("partitions_assigned", partitions=len(partitions))
+        self._sweep_now.set()
+
+    async def revoked(self, partitions: Sequence[TopicPartition]) -> None:
+        """As AssignmentListener."""
+        metrics.REBALANCES.labels(self._group).inc()
+        self._log.info("partitions_revoked", partitions=len(partitions))
+        by_topic: dict[str, list[TopicPartition]] = {}
+        for partition in partitions:
+            by_topic.setdefault(partition.topic, []).append(partition)
+            self._drop_lag(partition)
+        await asyncio.gather(
+            *(
+                self._lanes[topic].release(own, self._policy.revoke_wait_s)
+                for topic, own in by_topic.items()
+                if topic in self._lanes
+            )
+        )
+
+    async def _drain(self, lanes: Sequence[asyncio.Task[None]], others: Sequence[asyncio.Task[object]]) -> None:
+        for lane in self._lanes.values():
+            lane.stop()
+        if lanes:
+            await asyncio.wait(lanes, timeout=self._policy.drain_wait_s)
+        left = [task for task in (*lanes, *others) if not task.done()]
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(left)
+        await self._source.close()
+
+    async def _sweep_regularly(self) -> None:
+        while True:
+            self._sweep_now.clear()
+            await self._sweep()
+            self._report_lag()
+            await _wait(self._sweep_now, self._policy.sweep_interval_s)
+
+    async def _sweep(self) -> None:
+        try:
+            swept = await self._outbox.sweep()
+        except PublishFailed as failed:
+            self._log.warning("sweep_put_off", cause=str(failed))
+        except Exception as error:  # noqa: BLE001 - the consumer's edge: the next sweep tries again
+            level = self._log.warning if is_retryable(error) else self._log.error
+            level("sweep_put_off", cause=describe_place(error))
+        else:
+            if swept:
+                metrics.SWEPT.labels(self._group).inc(swept)
+                self._log.info("outbox_swept", rows=swept)
+
+    def _report_lag(self) -> None:
+        for partition, records in self._source.lag().items():
+            metrics.LAG.labels(self._group, partition.topic, str(partition.partition)).set(records)
+
+    def _drop_lag(self, partition: TopicPartition) -> None:
+        """A partition that is another's must not go on showing our last figure."""
+        try:
+            metrics.LAG.remove(self._group, partition.topic, str(partition.partition))
+        except KeyError:
+            return
