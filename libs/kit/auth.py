@@ -1,0 +1,269 @@
+"""Who may send and who may ask: write keys name a source, API keys carry scopes. Only SHA-256 hashes of keys are stored.
+
+Keys are 256 bits of entropy, so a plain hash can't be guessed back; looking one up by its hash leaks nothing through time.
+"""
+
+import asyncio
+import hashlib
+import secrets
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import asyncpg
+
+from libs.kit.db import is_retryable
+from libs.kit.errors import ConfigurationRefused, Forbidden, NotFound, Unauthorized, Unavailable
+from libs.kit.logging import get_logger
+
+if TYPE_CHECKING:
+    from libs.kit.db import Database, Tx
+
+_log = get_logger(__name__)
+
+DEV_WRITE_KEY = "dev-write-key"
+DEV_BROWSER_KEY = "dev-browser-key"
+DEV_API_KEY = "dev-api-key"
+ENGAGEMENT_SOURCE = "engagement"
+ALL_SCOPES = "*"
+_REFRESH_S = 2.0
+"""A revoked key is refused within 5 s: this, and the time of the query."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where touchpoints come from. `verified`: its claims about who somebody is are believed (a server, not a browser)."""
+
+    id: str
+    name: str
+    kind: str
+    verified: bool
+    default_channel: str | None = None
+    default_currency: str = "EUR"
+    user_id_kind: str = "user_id"
+    enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """The holder of an API key."""
+
+    name: str
+    scopes: frozenset[str]
+
+    def has(self, scope: str) -> bool:
+        return scope in self.scopes or ALL_SCOPES in self.scopes
+
+
+class Access(Protocol):
+    """Looks keys up without I/O. None means: no such key, or revoked. Raises Unavailable while nothing could be loaded yet."""
+
+    def source_for(self, write_key: str) -> Source | None: ...
+
+    def principal_for(self, api_key: str) -> Principal | None: ...
+
+
+def hash_key(key: str) -> bytes:
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
+
+
+_DEV_HASHES = frozenset(hash_key(key) for key in (DEV_WRITE_KEY, DEV_BROWSER_KEY, DEV_API_KEY))
+
+
+class FixedAccess:
+    """Keys given by hand, for tests and tools."""
+
+    def __init__(self, *, sources: Mapping[str, Source] | None = None, principals: Mapping[str, Principal] | None = None) -> None:
+        self._sources = dict(sources or {})
+        self._principals = dict(principals or {})
+
+    def source_for(self, write_key: str) -> Source | None:
+        return self._sources.get(write_key)
+
+    def principal_for(self, api_key: str) -> Principal | None:
+        return self._principals.get(api_key)
+
+
+class AccessCache:
+    """All sources and active keys in memory, read again every 2 s. While PostgreSQL is away the last state known holds."""
+
+    def __init__(self, database: "Database", *, env: str = "local", refresh_s: float = _REFRESH_S) -> None:
+        self._database = database
+        self._production = env == "production"
+        self._refresh_s = refresh_s
+        self._sources: dict[bytes, Source] | None = None
+        self._sources_by_id: dict[str, Source] = {}
+        self._principals: dict[bytes, Principal] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Load, then keep fresh. With PostgreSQL away it starts empty and answers Unavailable until it could load once."""
+        try:
+            await self.refresh()
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            if not is_retryable(error):
+                raise
+            _log.warning("access_keys_unknown", reason=type(error).__name__)
+        self._task = asyncio.create_task(self._keep_fresh(), name="access-refresh")
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+
+    async def refresh(self) -> None:
+        async with self._database.connection() as connection:
+            sources = await connection.fetch(
+                "SELECT id, name, kind, verified, default_channel, default_currency, user_id_kind, enabled FROM access.sources"
+            )
+            write_keys = await connection.fetch("SELECT hash, source_id FROM access.write_keys WHERE revoked_at IS NULL")
+            api_keys = await connection.fetch("SELECT hash, name, scopes FROM access.api_keys WHERE revoked_at IS NULL")
+        if self._production and any(row["hash"] in _DEV_HASHES for row in (*write_keys, *api_keys)):
+            raise ConfigurationRefused(
+                "Development keys (dev-write-key, dev-browser-key or dev-api-key) are active and RAPPORT_ENV=production. "
+                "Revoke them with `rapport keys revoke --dev`."
+            )
+        by_id = {row["id"]: Source(**dict(row)) for row in sources}
+        # One assignment each, so that a request never sees half of a refresh.
+        self._sources_by_id = by_id
+        self._sources = {row["hash"]: by_id[row["source_id"]] for row in write_keys if row["source_id"] in by_id}
+        self._principals = {row["hash"]: Principal(row["name"], frozenset(row["scopes"])) for row in api_keys}
+
+    def source_for(self, write_key: str) -> Source | None:
+        """The enabled source of an active write key."""
+        if self._sources is None:
+            raise Unavailable("Keys can't be checked yet: the database is away.")
+        source = self._sources.get(hash_key(write_key))
+        return source if source is not None and source.enabled else None
+
+    def source_by_id(self, source_id: str) -> Source | None:
+        return self._sources_by_id.get(source_id)
+
+    def principal_for(self, api_key: str) -> Principal | None:
+        if self._sources is None:
+            raise Unavailable("Keys can't be checked yet: the database is away.")
+        return self._principals.get(hash_key(api_key))
+
+    async def _keep_fresh(self) -> None:
+        away = False
+        while True:
+            await asyncio.sleep(self._refresh_s)
+            try:
+                await self.refresh()
+            except ConfigurationRefused:
+                # Somebody put development keys into a running production: they open nothing, what was known before holds.
+                _log.error("development_keys_refused", hint="rapport keys revoke --dev")  # noqa: TRY400 - no traceback wanted
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
+                if not away:
+                    _log.warning("access_keys_stale", reason=type(error).__name__)
+                away = True
+            else:
+                away = False
+
+
+def authorise(access: Access, authorization: str | None, scope: str | None) -> Principal:
+    """The principal of an `Authorization: Bearer` header. Raises Unauthorized, or Forbidden without the scope."""
+    kind, _, key = (authorization or "").partition(" ")
+    if kind.lower() != "bearer" or not key.strip():
+        raise Unauthorized("Send an API key: `Authorization: Bearer <key>`.")
+    principal = access.principal_for(key.strip())
+    if principal is None:
+        raise Unauthorized("The API key isn't known or was revoked.")
+    if scope is not None and not principal.has(scope):
+        raise Forbidden(f"The API key doesn't have the scope `{scope}`.")
+    return principal
+
+
+async def create_source(tx: "Tx", source: Source) -> bool:
+    """False where a source of that id exists already; it is left as it is."""
+    status = await tx.execute(
+        """
+        INSERT INTO access.sources (id, name, kind, verified, default_channel, default_currency, user_id_kind, enabled)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (id) DO NOTHING
+        """,
+        source.id,
+        source.name,
+        source.kind,
+        source.verified,
+        source.default_channel,
+        source.default_currency,
+        source.user_id_kind,
+        source.enabled,
+    )
+    return status.endswith(" 1")
+
+
+async def create_write_key(tx: "Tx", source_id: str) -> str:
+    """The key, shown this once. Raises NotFound for an unknown source."""
+    key = f"rk_write_{secrets.token_urlsafe(32)}"
+    status = await tx.execute(
+        "INSERT INTO access.write_keys (hash, source_id) SELECT $1, id FROM access.sources WHERE id = $2", hash_key(key), source_id
+    )
+    if status.endswith(" 0"):
+        raise NotFound("There is no such source.")
+    return key
+
+
+async def create_api_key(tx: "Tx", name: str, scopes: Sequence[str]) -> str:
+    """The key, shown this once."""
+    key = f"rk_live_{secrets.token_urlsafe(32)}"
+    await tx.execute(
+        "INSERT INTO access.api_keys (hash, name, scopes) VALUES ($1, $2, $3::text[])", hash_key(key), name, sorted(set(scopes))
+    )
+    return key
+
+
+async def revoke_key(tx: "Tx", key: str) -> bool:
+    """Revoke a write or API key, given as itself. False where no active key is it."""
+    return await _revoke(tx, [hash_key(key)])
+
+
+async def revoke_api_keys_named(tx: "Tx", name: str) -> int:
+    """Revoke all active API keys of that name; how many."""
+    return len(await tx.fetch("UPDATE access.api_keys SET revoked_at = now() WHERE name = $1 AND revoked_at IS NULL RETURNING 1", name))
+
+
+async def revoke_dev_keys(tx: "Tx") -> bool:
+    return await _revoke(tx, sorted(_DEV_HASHES))
+
+
+async def _revoke(tx: "Tx", hashes: Sequence[bytes]) -> bool:
+    revoked = [
+        await tx.fetch(f"UPDATE access.{table} SET revoked_at = now() WHERE hash = ANY($1) AND revoked_at IS NULL RETURNING 1", hashes)  # noqa: S608 - two names of our own
+        for table in ("write_keys", "api_keys")
+    ]
+    return any(revoked)
+
+
+async def ensure_internal_sources(tx: "Tx") -> None:
+    """The source under which engagement's own touchpoints run. No write key: nobody outside may speak as it."""
+    await create_source(tx, Source(id=ENGAGEMENT_SOURCE, name="Engagement", kind="server", verified=True))
+
+
+async def ensure_dev_keys(database: "Database", *, env: str = "local") -> None:
+    """The keys that README and demos use. Refused in production; a revoked one is active again afterwards."""
+    if env == "production":
+        raise ConfigurationRefused("Development keys are never made when RAPPORT_ENV=production.")
+    async with database.transaction() as tx:
+        await ensure_internal_sources(tx)
+        await create_source(tx, Source(id="dev-server", name="Development server", kind="server", verified=True))
+        await create_source(tx, Source(id="dev-web", name="Development website", kind="web", verified=False))
+        for key, source_id in ((DEV_WRITE_KEY, "dev-server"), (DEV_BROWSER_KEY, "dev-web")):
+            await tx.execute(
+                """
+                INSERT INTO access.write_keys (hash, source_id) VALUES ($1, $2)
+                ON CONFLICT (hash) DO UPDATE SET revoked_at = NULL WHERE write_keys.revoked_at IS NOT NULL
+                """,
+                hash_key(key),
+                source_id,
+            )
+        await tx.execute(
+            """
+            INSERT INTO access.api_keys (hash, name, scopes) VALUES ($1, 'development', $2::text[])
+            ON CONFLICT (hash) DO UPDATE SET revoked_at = NULL WHERE api_keys.revoked_at IS NOT NULL
+            """,
+            hash_key(DEV_API_KEY),
+            [ALL_SCOPES],
+        )
