@@ -21,7 +21,7 @@ PATIENCE_S = 15.0
 
 
 class Part(ABC):
-    """A program and its data below `home`. Starting is repeatable: what an earlier run left, alive or not, is cleared away first."""
+    """A program and its data below `home`. Starting is repeatable: what an earlier run left, alive or not, is cleared away."""
 
     name: str
     title: str
