@@ -12,7 +12,11 @@ SCRIPT_LOCATION = Path(__file__).parent / "migrations"
 SOURCE_KINDS = ("web", "mobile", "server", "pos", "webhook", "import")
 
 METADATA = sa.MetaData(
-    naming_convention={"pk": "pk_%(table_name)s", "fk": "fk_%(table_name)s_%(column_0_N_name)s", "ck": "ck_%(table_name)s_%(constraint_name)s"},
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    },
     info={"schema": SCHEMA},
 )
 

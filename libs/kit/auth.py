@@ -154,7 +154,7 @@ class AccessCache:
                 await self.refresh()
             except ConfigurationRefused:
                 # Somebody put development keys into a running production: they open nothing, what was known before holds.
-                _log.error("development_keys_refused", hint="rapport keys revoke --dev")  # noqa: TRY400 - no traceback wanted
+                _log.error("development_keys_refused", hint="rapport keys revoke --dev")
             except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
                 if not away:
                     _log.warning("access_keys_stale", reason=type(error).__name__)
@@ -199,7 +199,9 @@ async def create_write_key(tx: "Tx", source_id: str) -> str:
     """The key, shown this once. Raises NotFound for an unknown source."""
     key = f"rk_write_{secrets.token_urlsafe(32)}"
     status = await tx.execute(
-        "INSERT INTO access.write_keys (hash, source_id) SELECT $1, id FROM access.sources WHERE id = $2", hash_key(key), source_id
+        "INSERT INTO access.write_keys (hash, source_id) SELECT $1, id FROM access.sources WHERE id = $2",
+        hash_key(key),
+        source_id,
     )
     if status.endswith(" 0"):
         raise NotFound("There is no such source.")
@@ -222,7 +224,9 @@ async def revoke_key(tx: "Tx", key: str) -> bool:
 
 async def revoke_api_keys_named(tx: "Tx", name: str) -> int:
     """Revoke all active API keys of that name; how many."""
-    return len(await tx.fetch("UPDATE access.api_keys SET revoked_at = now() WHERE name = $1 AND revoked_at IS NULL RETURNING 1", name))
+    return len(
+        await tx.fetch("UPDATE access.api_keys SET revoked_at = now() WHERE name = $1 AND revoked_at IS NULL RETURNING 1", name)
+    )
 
 
 async def revoke_dev_keys(tx: "Tx") -> bool:
@@ -230,11 +234,15 @@ async def revoke_dev_keys(tx: "Tx") -> bool:
 
 
 async def _revoke(tx: "Tx", hashes: Sequence[bytes]) -> bool:
-    revoked = [
-        await tx.fetch(f"UPDATE access.{table} SET revoked_at = now() WHERE hash = ANY($1) AND revoked_at IS NULL RETURNING 1", hashes)  # noqa: S608 - two names of our own
-        for table in ("write_keys", "api_keys")
-    ]
-    return any(revoked)
+    revoked = await tx.fetch(
+        """
+        WITH writers AS (UPDATE access.write_keys SET revoked_at = now() WHERE hash = ANY($1) AND revoked_at IS NULL RETURNING 1),
+             callers AS (UPDATE access.api_keys SET revoked_at = now() WHERE hash = ANY($1) AND revoked_at IS NULL RETURNING 1)
+        SELECT FROM writers UNION ALL SELECT FROM callers
+        """,
+        hashes,
+    )
+    return bool(revoked)
 
 
 async def ensure_internal_sources(tx: "Tx") -> None:

@@ -18,7 +18,7 @@ class FieldError:
 
 
 class RapportError(Exception):
-    """Something a caller is told about. Subclasses name the condition; `detail` says what was wrong this time, without personal data."""
+    """Something a caller is told about. Subclasses name the condition; `detail` says what was wrong, without personal data."""
 
     code: ClassVar[str] = "internal"
     status: ClassVar[int] = 500

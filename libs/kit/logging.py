@@ -22,8 +22,8 @@ REDACTED = "[redacted]"
 
 _PERSONAL_KEYS = frozenset(
     """
-    address addresses anonymous_id authorization birthday body cookie comment content context custom data device_id dob email emails
-    first_name firstname full_name fullname headers identifier identifiers input ip ip_address key_value last_name lastname
+    address addresses anonymous_id authorization birthday body cookie comment content context custom data device_id dob email
+    emails first_name firstname full_name fullname headers identifier identifiers input ip ip_address key_value last_name lastname
     loyalty_card message_body mail name names password payload phone phones postal_code postcode properties query raw recipient
     ref secret snapshot street subject surname text token traits url user_agent user_id useragent username value values view
     write_key writekey api_key apikey dsn

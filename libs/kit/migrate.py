@@ -1,4 +1,4 @@
-"""Schema migrations: Alembic to head, each service in its own schema with its own version table, safe to call from several at once."""
+"""Schema migrations: Alembic to head, each service in its own schema with its own version table, safe to run at once."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

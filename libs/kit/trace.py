@@ -1,4 +1,4 @@
-"""W3C trace context (https://www.w3.org/TR/trace-context/): the trace a request or record belongs to, carried in a context variable."""
+"""W3C trace context (https://www.w3.org/TR/trace-context/): the trace a request or record belongs to, in a context variable."""
 
 import re
 import secrets

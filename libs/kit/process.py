@@ -1,0 +1,214 @@
+"""How a service's process lives: build, run the API and the worker on one uvloop, stop both gracefully, and die loudly.
+
+`python -m services.<name>.main api | worker | all [--fd N]`.
+"""
+
+import argparse
+import asyncio
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from typing import Literal, Protocol, TypeVar, cast
+
+import uvicorn
+import uvloop
+from fastapi import FastAPI
+
+from libs.kit.errors import ConfigurationRefused
+from libs.kit.logging import configure_logging, get_logger
+from libs.kit.settings import ServiceSettings
+
+Mode = Literal["api", "worker", "all"]
+D = TypeVar("D")
+S = TypeVar("S", bound=ServiceSettings)
+Build = Callable[[S], "Awaitable[D] | AbstractAsyncContextManager[D]"]
+RunWorker = Callable[[D, asyncio.Event], Awaitable[None]]
+
+_log = get_logger(__name__)
+_EXIT_FAILED = 1
+_EXIT_REFUSED = 2
+
+
+class _Closable(Protocol):
+    async def close(self) -> None: ...
+
+
+def run_service(
+    mode: Mode,
+    build: Build[S, D],
+    create_app: Callable[[D], FastAPI],
+    run_worker: RunWorker[D],
+    settings: S,
+    *,
+    service: str = "rapport",
+) -> int:
+    """Runs until SIGTERM or SIGINT (then 0), or until a part fails (then 1). A second signal ends it at once.
+
+    `build(settings)` gives the dependencies: an async function whose result has `close()`, or an async context manager.
+    `run_worker(deps, stop)` returns soon after `stop` is set, with its work committed; returning earlier counts as a failure.
+    """
+    configure_logging(service, settings.platform)
+    try:
+        return uvloop.run(_run(mode, build, create_app, run_worker, settings))
+    except ConfigurationRefused as error:
+        _log.critical("start_refused", reason=str(error))
+        return _EXIT_REFUSED
+
+
+def run_from_command_line(
+    service: str,
+    build: Build[S, D],
+    create_app: Callable[[D], FastAPI],
+    run_worker: RunWorker[D],
+    load_settings: Callable[[], S],
+    arguments: Sequence[str] | None = None,
+) -> int:
+    """What a service's `if __name__ == "__main__"` calls; gives the exit code."""
+    parser = argparse.ArgumentParser(prog=f"python -m services.{service}.main")
+    parser.add_argument("mode", choices=("api", "worker", "all"), nargs="?", default="all")
+    parser.add_argument("--fd", type=int, default=None, help="an inherited listening socket")
+    parsed = parser.parse_args(arguments)
+    settings = load_settings()
+    if parsed.fd is not None:
+        settings = settings.model_copy(update={"listen_fd": parsed.fd})
+    return run_service(cast("Mode", parsed.mode), build, create_app, run_worker, settings, service=service)
+
+
+def open_listener(settings: ServiceSettings) -> socket.socket:
+    """The socket to accept on: an inherited one, so that waiting clients outlive a restart, or a new one."""
+    if settings.listen_fd is not None:
+        return socket.socket(fileno=settings.listen_fd)
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if settings.reuse_port:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listener.bind((settings.host, settings.port))
+        listener.listen(settings.backlog)
+        listener.setblocking(False)
+    except OSError as error:
+        listener.close()
+        raise ConfigurationRefused(f"Can't listen on {settings.host}:{settings.port}: {error.strerror}.") from error
+    return listener
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handling: the process has one place for that."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def _run(mode: Mode, build: Build[S, D], create_app: Callable[[D], FastAPI], run_worker: RunWorker[D], settings: S) -> int:
+    stop = asyncio.Event()
+    _stop_on_signals(stop)
+    async with _building(build, settings) as deps:
+        parts: dict[str, asyncio.Task[None]] = {}
+        if mode in ("api", "all"):
+            parts["api"] = asyncio.create_task(_serve(create_app(deps), settings, stop), name="api")
+        if mode in ("worker", "all"):
+            parts["worker"] = asyncio.create_task(_work(run_worker, deps, stop), name="worker")
+        _log.info("started", mode=mode)
+        failed = await _supervise(parts, stop, settings.stop_timeout_s)
+    _log.info("stopped", failed=failed)
+    return _EXIT_FAILED if failed else 0
+
+
+def _stop_on_signals(stop: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+
+    def handle(number: signal.Signals) -> None:
+        if stop.is_set():
+            _log.warning("stopped_at_once", signal=number.name)
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        _log.info("stopping", signal=number.name)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, handle, number)
+
+
+@asynccontextmanager
+async def _building(build: Build[S, D], settings: S) -> AsyncIterator[D]:
+    made = build(settings)
+    if isinstance(made, AbstractAsyncContextManager):
+        async with made as deps:
+            yield deps
+        return
+    deps = await made
+    try:
+        yield deps
+    finally:
+        if hasattr(deps, "close"):
+            await cast("_Closable", deps).close()
+
+
+async def _serve(app: FastAPI, settings: ServiceSettings, stop: asyncio.Event) -> None:
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        lifespan="on",
+        proxy_headers=False,
+        server_header=False,
+        backlog=settings.backlog,
+        timeout_keep_alive=75,  # longer than load balancers keep theirs, so that it is never us who cut a request off
+        timeout_graceful_shutdown=int(settings.stop_timeout_s),
+    )
+    server = _Server(config)
+    listener = open_listener(settings)
+
+    async def stop_server() -> None:
+        await stop.wait()
+        server.should_exit = True
+
+    stopper = asyncio.create_task(stop_server())
+    try:
+        await server.serve(sockets=[listener])
+    except SystemExit as error:  # uvicorn's way to say that the app's lifespan failed; it has logged why
+        raise RuntimeError("the API could not start") from error
+    finally:
+        stopper.cancel()
+        listener.close()
+
+
+async def _work(run_worker: RunWorker[D], deps: D, stop: asyncio.Event) -> None:
+    await run_worker(deps, stop)
+    if not stop.is_set():
+        raise RuntimeError("the worker ended though nobody asked it to")
+
+
+async def _supervise(parts: dict[str, asyncio.Task[None]], stop: asyncio.Event, stop_timeout_s: float) -> list[str]:
+    """Wait for the stop or the first part to end, then for the rest, within the time allowed. Names of the parts that failed."""
+    stopped = asyncio.create_task(stop.wait())
+    await asyncio.wait([stopped, *parts.values()], return_when=asyncio.FIRST_COMPLETED)
+    stop.set()
+    await stopped
+    _, late = await asyncio.wait(parts.values(), timeout=stop_timeout_s)
+    for task in late:
+        task.cancel()
+    await asyncio.gather(*parts.values(), return_exceptions=True)
+    failed = []
+    for name, task in parts.items():
+        if task in late:
+            _log.error("stop_took_too_long", part=name, allowed_s=stop_timeout_s)
+            failed.append(name)
+        elif task.cancelled():
+            failed.append(name)
+        elif (error := task.exception()) is not None:
+            if isinstance(error, ConfigurationRefused):
+                _log.critical("start_refused", part=name, reason=str(error))
+            else:
+                _log.critical("part_failed", part=name, exc_info=error)
+            failed.append(name)
+    return failed
+
+
+def exit_with(code: int) -> None:
+    """For `main` modules: `exit_with(run_from_command_line(...))`."""
+    sys.exit(code)
