@@ -6,12 +6,13 @@ from uuid import UUID, uuid4
 import pytest
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import create_async_engine
+
 from libs.events.envelope import Incoming, Outgoing
 from libs.kit.db import Database, Tx
 from libs.messaging.ports import BatchResult
 from libs.subscriber import Affected, FactTouchpoint, apply_changes, create_subscriber_tables
-from sqlalchemy import Connection
-from sqlalchemy.ext.asyncio import create_async_engine
 
 
 @pytest.fixture

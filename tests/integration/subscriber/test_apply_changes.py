@@ -2,13 +2,14 @@
 
 from uuid import UUID
 
+from msgspec import Raw
+from msgspec.structs import replace
+
 from libs.events.profiles import Member, ProfileChanged, TouchpointDismissed
 from libs.kit.db import Database
 from libs.messaging.outcomes import DUPLICATE, HANDLED
 from libs.subscriber.store import mark_dead
 from libs.subscriber.waiting import find_outcomes
-from msgspec import Raw
-from msgspec.structs import replace
 
 from .conftest import Follower, read_levels
 from .worlds import AT, make_applied, make_incoming

@@ -5,6 +5,7 @@ import random
 from collections.abc import Sequence
 
 import pytest
+
 from libs.events.envelope import Incoming
 from libs.kit.db import Database, is_retryable
 
@@ -16,6 +17,11 @@ class Killed(Exception):
     """A worker died before its commit."""
 
 
+def die_now_and_then(rng: random.Random) -> None:
+    if rng.random() < 0.1:
+        raise Killed
+
+
 async def work(database: Database, follower: Follower, records: Sequence[Incoming], rng: random.Random) -> int:
     """One worker over one partition: a transaction a poll, some of them lost before the commit and begun again."""
     position, conflicts = 0, 0
@@ -24,8 +30,7 @@ async def work(database: Database, follower: Follower, records: Sequence[Incomin
         try:
             async with database.transaction() as tx:
                 await follower.handle(tx, batch)
-                if rng.random() < 0.1:
-                    raise Killed
+                die_now_and_then(rng)
         except Killed:
             continue
         except Exception as error:

@@ -4,13 +4,14 @@ import asyncio
 from uuid import UUID
 
 import pytest
+from msgspec import Raw
+
 from libs.events.profiles import Member, TouchpointDismissed
 from libs.identity import IdentityKey
 from libs.kit.clock import SystemClock
 from libs.kit.db import Database
 from libs.kit.errors import NotYetVisible
 from libs.subscriber import Arrivals, ProfileNotFound, Resolved, resolve_ref, wait_for
-from msgspec import Raw
 
 from .conftest import Follower
 from .test_apply_changes import OTHER, PROFILE, TOUCHPOINT, apply, make_changed

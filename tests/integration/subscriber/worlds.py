@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import UUID
 
+from msgspec import Raw
+
 from libs.events import codec, topics
 from libs.events.envelope import Event, Incoming
 from libs.events.profiles import AppliedTouchpoint, Member, ProfileChanged
 from libs.events.touchpoints import Identifier, TouchpointRecorded
-from msgspec import Raw
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 

@@ -3,13 +3,14 @@
 from datetime import UTC, datetime
 from uuid import UUID
 
+from msgspec import Raw
+
 from libs.events import codec, topics
 from libs.events.envelope import Event, Incoming
 from libs.events.profiles import AppliedTouchpoint, Member, ProfileChanged, TouchpointDismissed
 from libs.events.touchpoints import Identifier, TouchpointRecorded
 from libs.messaging.outcomes import DUPLICATE, Ignored, Reject
 from libs.subscriber.poll import read_poll, sort_ids
-from msgspec import Raw
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 PROFILE, FRAGMENT, OTHER, TOUCHPOINT = UUID(int=1), UUID(int=9), UUID(int=5), UUID(int=77)
