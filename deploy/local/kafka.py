@@ -85,7 +85,7 @@ def render_properties(data: Path, port: int, controller_port: int) -> str:
         "broker.heartbeat.interval.ms": 500,
         # No followers to wait for: fewer idle writes and wake-ups.
         "metadata.max.idle.interval.ms": 5_000,
-        "controlled.shutdown.enable": "false",
+        "controlled.shutdown.enable": "true",
     }
     return "".join(f"{name}={value}\n" for name, value in settings.items())
 

@@ -21,7 +21,9 @@ COORDINATES = (
     # The broker logs through slf4j 1.7: without a binding it would be silent.
     "org.apache.logging.log4j:log4j-slf4j-impl:2.25.1",
 )
+CHECKSUMS = Path(__file__).with_name("kafka_jars.sha256")
 FETCH_TIMEOUT_S = 600
+# Coordinates end in `!`: else jgo lets the platform one of them belongs to choose older jars for the others.
 _JGO = "import sys, pathlib, jgo; jgo.build('+'.join(sys.argv[2:]), cache_dir=pathlib.Path(sys.argv[1]))"
 
 
@@ -43,7 +45,7 @@ def ensure_jars() -> Path:
     if folder.is_dir():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(folder.with_suffix(".lock")):
+    with _locked(folder.with_name(f"{folder.name}.lock")):
         if not folder.is_dir():
             with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".fetch-") as draft:
                 fetched = Path(draft) / "jars"
@@ -71,22 +73,42 @@ def render_pom(coordinates: tuple[str, ...] = COORDINATES) -> str:
 
 
 def _fetch(work: Path, target: Path) -> None:
-    failure = "no Maven on the PATH"
+    failure = ""
     if maven := shutil.which("mvn"):
         (work / "pom.xml").write_text(render_pom())
         goal = ["dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={target}"]
         failure = _run([maven, "--quiet", "--batch-mode", "--strict-checksums", "--file", str(work / "pom.xml"), *goal])
-        if not failure and any(target.glob("*.jar")):
+        if not failure and not (failure := find_difference(target)):
             return
-    reason = _run([sys.executable, "-c", _JGO, str(work / "jgo"), *COORDINATES])
+    reason = _run([sys.executable, "-c", _JGO, str(work / "jgo"), *(f"{coordinate}!" for coordinate in COORDINATES)])
+    for leftover in target.iterdir():
+        leftover.unlink()
     for jar in sorted((work / "jgo").rglob("*.jar")):  # below both jars/ and modules/
         shutil.copyfile(jar, target / jar.name)
-    if reason or not any(target.glob("kafka-server-*.jar")):
+    reason = reason or find_difference(target)
+    if reason:
         raise PartMissing(
-            f"Couldn't fetch Kafka's jars: {reason or failure}",
+            f"Couldn't fetch Kafka's jars: {failure or reason}",
             hint="They come from Maven Central, once. Check the network, or copy them from another machine's cache: "
             + str(jars_home()),
         )
+
+
+def parse_checksums(text: str) -> dict[str, str]:
+    """The lines that sha256sum prints: file name -> checksum."""
+    return {name: digest for digest, name in (line.split() for line in text.splitlines())}
+
+
+def find_difference(folder: Path) -> str:
+    """What makes these jars other ones than those the project was tested with, or nothing. Resolvers differ in what they pick."""
+    expected = parse_checksums(CHECKSUMS.read_text())
+    found = {jar.name: jar for jar in folder.glob("*.jar")}
+    if odd := sorted(expected.keys() ^ found.keys()):
+        return f"{odd[0]} is {'missing' if odd[0] in expected else 'one too many'}"
+    for name, digest in expected.items():
+        if hashlib.sha256(found[name].read_bytes()).hexdigest() != digest:
+            return f"{name} isn't the file that was tested"
+    return ""
 
 
 def _run(command: list[str]) -> str:
