@@ -1,0 +1,82 @@
+"""Whether a campaign may write to someone: consent, address, once, and no more than the day's cap. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+SkipReason = Literal["no_address", "no_consent", "already_sent", "capped", "template_error"]
+
+# Edges that come from a customer's touch or from passing time. A merge, split, edit or back-fill starts no campaign
+# unless the campaign asks for it: those people did nothing just now.
+DEFAULT_CAUSES = frozenset({"touchpoint", "time", "facet"})
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    """Sends `template_id` by e-mail when a profile enters `segment_id`, for `purpose` (the consent it needs)."""
+
+    id: str
+    name: str
+    segment_id: str
+    template_id: str
+    purpose: str
+    sender: str
+    active: bool
+    causes: frozenset[str]
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """What the snapshot says of the person: `fragment` is the e-mail identifier's, the facts of messages stand under it."""
+
+    address: str
+    fragment: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Messages already meant for this profile: campaigns that have written, and how many messages today (UTC)."""
+
+    campaigns: frozenset[str]
+    sent_today: int
+
+
+def is_consented(consent: Sequence[Mapping[str, Any]], purpose: str, channel: str) -> bool:
+    """The latest of the channel's own word and `*`; nothing said means no. `at` is RFC 3339 in one format, so text compares."""
+    words = [entry for entry in consent if entry.get("purpose") == purpose and entry.get("channel") in (channel, "*")]
+    if not words:
+        return False
+    latest = max(words, key=lambda entry: (entry.get("at") or "", entry.get("channel") != "*"))
+    return latest.get("status") == "granted"
+
+
+def judge_send(
+    campaign: Campaign,
+    *,
+    recipient: Recipient | None,
+    consent: Sequence[Mapping[str, Any]],
+    history: History,
+    daily_cap: int | None,
+) -> SkipReason | None:
+    """None when the message may go; else the first reason that forbids it."""
+    if campaign.id in history.campaigns:
+        return "already_sent"
+    if recipient is None:
+        return "no_address"
+    if not is_consented(consent, campaign.purpose, "email"):
+        return "no_consent"
+    if daily_cap is not None and history.sent_today >= daily_cap:
+        return "capped"
+    return None
+
+
+def find_recipient(identifiers: Sequence[Mapping[str, Any]], traits: Mapping[str, Any]) -> Recipient | None:
+    """The e-mail the profile shows, when it is one of its live identifiers."""
+    shown = traits.get("email")
+    for entry in identifiers:
+        if entry.get("kind") == "email" and entry.get("value") == shown:
+            return Recipient(address=entry["value"], fragment=UUID(entry["fragment"]))
+    return None
