@@ -1,0 +1,1 @@
+"""What must survive a crash, once for all services: outbox, idempotency keys, jobs, cursors, the installation's record."""
