@@ -198,10 +198,11 @@ class _Union(Generic[P]):
     def take(self, claim: Claim, party: P) -> None:
         person = party.person_of(claim.fragment)
         for kind, persons in self._persons.items():
-            persons |= party.persons(kind)
+            persons.update(party.persons(kind))
             if self._joined_by_alias(kind, claim, party):
                 persons.discard(person)
-        self._known = self._known or party.is_known or (claim.verified and claim.kind not in UNKNOWN_PERSON_KINDS)
+        carried = claim.verified and not claim.by_alias
+        self._known = self._known or party.is_known or (carried and claim.kind not in UNKNOWN_PERSON_KINDS)
         if all(party is not taken for taken in self.parties):
             self.parties.append(party)
 

@@ -1,0 +1,357 @@
+"""The identity graph of one batch: nodes, profiles and links as they were loaded, changed touchpoint by touchpoint.
+
+A node is an identifier in an epoch; its fragment holds what was folded there. A profile is a group of nodes. Decisions are
+`identity`'s; this module carries them out and remembers what has to be written and told.
+"""
+
+from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from datetime import datetime
+from hashlib import blake2b
+from typing import Generic, Protocol, TypeVar
+from uuid import UUID
+
+import msgspec
+
+from libs.kit.times import format_utc, to_micros
+from services.profile.domain.identity import (
+    UNKNOWN_PERSON_KINDS,
+    Attach,
+    Claim,
+    Refuse,
+    Resolution,
+    Rules,
+    choose_survivor,
+    resolve,
+)
+
+
+class Identifier(Protocol):
+    """`fragment` is its address: the epoch-0 fragment id."""
+
+    @property
+    def fragment(self) -> UUID: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def verified(self) -> bool: ...
+
+
+class Touchpoint(Protocol):
+    """What the graph reads of a touchpoint: `identifiers` it carries, strongest first, `previous` ones it names by alias."""
+
+    @property
+    def id(self) -> UUID: ...
+    @property
+    def occurred_at(self) -> datetime: ...
+    @property
+    def received_at(self) -> datetime: ...
+    @property
+    def identifiers(self) -> Sequence[Identifier]: ...
+    @property
+    def previous(self) -> Sequence[Identifier]: ...
+
+
+T = TypeVar("T", bound=Touchpoint)
+
+
+class Node(msgspec.Struct, array_like=True):
+    """An identifier in one epoch, as a member of a profile.
+
+    `address`: the epoch-0 id that resolves to it; None once its epoch has passed. `membership` grows with each change of
+    profile, address or standing. `carried`: a touchpoint named it as its own (an alias alone doesn't make it live).
+    `person`: who it counts as for a limit, where aliases joined it to another. `since`: first receipt; `first`, `last`:
+    least and greatest t; RFC 3339 in milliseconds and UTC, so that texts compare as instants do; empty until carried.
+    """
+
+    fragment: UUID
+    kind: str
+    value: str
+    address: UUID | None
+    epoch: int = 0
+    membership: int = 1
+    verified: bool = False
+    carried: bool = False
+    nobodys: bool = False
+    person: UUID | None = None
+    since: str = ""
+    first: str = ""
+    last: str = ""
+
+    @property
+    def is_live(self) -> bool:
+        """Shown in lists, and found by its value."""
+        return self.carried and self.address is not None
+
+    def see(self, *, verified: bool, received_at: str, occurred_at: str) -> bool:
+        """Take over what a touchpoint that carries it says; whether it stands otherwise than before (times apart)."""
+        changed = not self.carried or (verified and not self.verified)
+        if not self.carried:
+            self.carried = True
+            self.since, self.first, self.last = received_at, occurred_at, occurred_at
+        else:
+            self.since = min(self.since, received_at)
+            self.first = min(self.first, occurred_at)
+            self.last = max(self.last, occurred_at)
+        self.verified = self.verified or verified
+        return changed
+
+
+def compute_profile_id(founding: UUID) -> UUID:
+    """The id of the profile that a fragment founds: its for ever, so a rebuild gives it again. UUIDv8 of a 128-bit BLAKE2b.
+
+    Fragment ids are keyed hashes already; nobody outside can tell one from the other.
+    """
+    digest = bytearray(blake2b(founding.bytes, digest_size=16, person=b"profile").digest())
+    digest[6] = digest[6] & 0x0F | 0x80
+    digest[8] = digest[8] & 0x3F | 0x80
+    return UUID(bytes=bytes(digest))
+
+
+@dataclass(slots=True)
+class Applied(Generic[T]):
+    """A touchpoint at its place in the order of application, and the fragment it is folded in."""
+
+    position: int
+    fragment: UUID
+    touchpoint: T
+    refused: tuple[Refuse, ...] = ()
+
+
+@dataclass(slots=True, eq=False)
+class Group(Generic[T]):
+    """A profile. `stored`: its row exists; `version` 0: nobody has seen it yet."""
+
+    id: UUID
+    founding: UUID
+    founded: int
+    nodes: dict[UUID, Node]
+    version: int = 0
+    stored: bool = False
+    totals: bytes = b""
+    nodes_before: tuple[UUID, ...] = ()
+    applied: list[Applied[T]] = field(default_factory=list)
+    absorbed: list["Group[T]"] = field(default_factory=list)
+    absorbed_into: "Group[T] | None" = None
+    parts: set[str] = field(default_factory=set)
+
+    @property
+    def is_born(self) -> bool:
+        return self.version > 0
+
+    @property
+    def is_known(self) -> bool:
+        return any(node.verified and node.kind not in UNKNOWN_PERSON_KINDS for node in self.nodes.values())
+
+    @property
+    def is_nobodys(self) -> bool:
+        return len(self.nodes) == 1 and next(iter(self.nodes.values())).nobodys
+
+    @property
+    def is_changed(self) -> bool:
+        return bool(self.applied or self.parts)
+
+    def persons(self, kind: str) -> AbstractSet[UUID]:
+        return {node.person or node.fragment for node in self.nodes.values() if node.kind == kind}
+
+    def person_of(self, fragment: UUID) -> UUID:
+        return self.nodes[fragment].person or fragment
+
+
+@dataclass(slots=True)
+class LinkSeen:
+    """A link in this batch: the greatest receipt (microseconds), and the touchpoint that named it first."""
+
+    received_us: int
+    touchpoint_id: UUID
+    by_alias: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MergeSeen:
+    """A merge of two profiles that had both been shown, with the link that brought it."""
+
+    position: int
+    survivor: UUID
+    absorbed: UUID
+    touchpoint_id: UUID
+    link: tuple[UUID, UUID]
+
+
+@dataclass(frozen=True, slots=True)
+class RefusalSeen:
+    position: int
+    touchpoint_id: UUID
+    own: UUID
+    refused: tuple[Refuse, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EpochOpened:
+    position: int
+    touchpoint_id: UUID
+    address: UUID
+    passed: UUID
+    node: Node
+
+
+@dataclass(slots=True)
+class _Said:
+    """What the touchpoint at hand says of every identifier it carries."""
+
+    position: int
+    touchpoint_id: UUID
+    received_us: int
+    received_at: str
+    occurred_at: str
+
+
+@dataclass(slots=True)
+class Graph(Generic[T]):
+    """Everything a batch looks at, under its locks. `live`: address -> fragment it resolves to; `owner`: fragment -> profile."""
+
+    rules: Rules
+    next_fragment: Callable[[str, str, int], UUID]
+    live: dict[UUID, UUID] = field(default_factory=dict)
+    owner: dict[UUID, Group[T]] = field(default_factory=dict)
+    links: dict[tuple[UUID, UUID], LinkSeen] = field(default_factory=dict)
+    merges: list[MergeSeen] = field(default_factory=list)
+    refusals: list[RefusalSeen] = field(default_factory=list)
+    epochs: list[EpochOpened] = field(default_factory=list)
+    dissolved: list[Group[T]] = field(default_factory=list)
+
+    def groups(self) -> list[Group[T]]:
+        """The profiles as they are now, each once."""
+        return list({id(group): group for group in self.owner.values()}.values())
+
+    def add_group(self, group: Group[T]) -> None:
+        for fragment, node in group.nodes.items():
+            self.owner[fragment] = group
+            if node.address is not None:
+                self.live[node.address] = fragment
+
+    def apply(self, position: int, touchpoint: T) -> tuple[Refuse, ...]:
+        """Take in one touchpoint; what was refused, so that its traits can be left out.
+
+        Its strongest identifier owns it whatever becomes of the others.
+        """
+        received, occurred = touchpoint.received_at, touchpoint.occurred_at
+        said = _Said(position, touchpoint.id, to_micros(received), format_utc(received), format_utc(occurred))
+        named = touchpoint.identifiers
+        fragment = self.live[named[0].fragment]
+        refused: tuple[Refuse, ...] = ()
+        if len(named) > 1 or touchpoint.previous:
+            refused = self._connect(said, touchpoint, fragment)
+        group = self.owner[fragment]
+        self._see(said, fragment, group, verified=named[0].verified)
+        group.applied.append(Applied(position, fragment, touchpoint, refused))
+        return refused
+
+    def _connect(self, said: _Said, touchpoint: T, own: UUID) -> tuple[Refuse, ...]:
+        claims = self._build_claims(touchpoint)
+        group = self.owner[own]
+        if len(claims) > 1 and all(self.owner[claim.fragment] is group for claim in claims):
+            resolution: Resolution[Group[T]] = Resolution(Attach(group), tuple(claims[1:]))  # a known customer: nothing to decide
+        else:
+            resolution = resolve(claims, self.owner.__getitem__, self.rules)
+            group = self._unite(said, own, resolution)
+        for claim in resolution.accepted:
+            self._link(said, own, claim)
+            if claim.by_alias:
+                _join_persons(group, claims[0], claim)
+            else:
+                self._see(said, claim.fragment, group, verified=claim.verified)
+        if resolution.refused:
+            self.refusals.append(RefusalSeen(said.position, said.touchpoint_id, own, resolution.refused))
+        for claim in resolution.shared:
+            self._open_epoch(said, claim)
+        return resolution.refused
+
+    def _build_claims(self, touchpoint: T) -> list[Claim]:
+        """Each live fragment once: what the touchpoint carries itself comes before what it only names by alias."""
+        live = self.live
+        claims = {
+            live[named.fragment]: Claim(live[named.fragment], named.kind, named.verified) for named in touchpoint.identifiers
+        }
+        for named in touchpoint.previous:
+            fragment = live[named.fragment]
+            if fragment not in claims:
+                claims[fragment] = Claim(fragment, named.kind, named.verified, by_alias=True)
+        return list(claims.values())
+
+    def _link(self, said: _Said, own: UUID, claim: Claim) -> None:
+        pair = (own, claim.fragment) if own < claim.fragment else (claim.fragment, own)
+        seen = self.links.get(pair)
+        if seen is None:
+            self.links[pair] = LinkSeen(said.received_us, said.touchpoint_id, claim.by_alias)
+        else:
+            seen.received_us = max(seen.received_us, said.received_us)
+            seen.by_alias = seen.by_alias or claim.by_alias
+
+    def _unite(self, said: _Said, own: UUID, resolution: Resolution[Group[T]]) -> Group[T]:
+        """Make one profile of all that the accepted claims point at; this moves nodes, never data."""
+        parties = {id(self.owner[own]): self.owner[own]}
+        bringers: dict[int, Claim] = {}
+        for claim in resolution.accepted:
+            party = self.owner[claim.fragment]
+            if id(party) not in parties:
+                parties[id(party)] = party
+                bringers[id(party)] = claim
+        survivor = choose_survivor(list(parties.values()))
+        for party in parties.values():
+            if party is not survivor:
+                # Where the touchpoint's own profile is the one absorbed, the link to the survivor brought it about.
+                bringer = bringers.get(id(party)) or bringers[id(survivor)]
+                self._absorb(said, survivor, party, (own, bringer.fragment))
+        return survivor
+
+    def _absorb(self, said: _Said, survivor: Group[T], party: Group[T], link: tuple[UUID, UUID]) -> None:
+        for fragment, node in party.nodes.items():
+            if party.stored:
+                node.membership += 1
+            survivor.nodes[fragment] = node
+            self.owner[fragment] = survivor
+        survivor.parts |= party.parts
+        survivor.parts.update(("identifiers", "membership"))
+        survivor.applied.extend(party.applied)
+        survivor.absorbed.extend(party.absorbed)
+        party.applied, party.absorbed, party.nodes, party.absorbed_into = [], [], {}, survivor
+        if party.is_born:
+            survivor.absorbed.append(party)
+            self.merges.append(MergeSeen(said.position, survivor.id, party.id, said.touchpoint_id, link))
+        elif party.stored:
+            self.dissolved.append(party)
+
+    def _see(self, said: _Said, fragment: UUID, group: Group[T], *, verified: bool) -> None:
+        node = group.nodes[fragment]
+        was_carried = node.carried
+        if node.see(verified=verified, received_at=said.received_at, occurred_at=said.occurred_at):
+            group.parts.add("identifiers")
+            if not was_carried and group.stored:
+                node.membership += 1  # it resolves from now on
+
+    def _open_epoch(self, said: _Said, claim: Claim) -> None:
+        """The device's past stays where it is, without its address; what comes is nobody's."""
+        group = self.owner[claim.fragment]
+        passed = group.nodes[claim.fragment]
+        address = passed.address
+        if address is None:
+            return
+        passed.address = None
+        passed.membership += 1
+        group.parts.add("identifiers")
+        fragment = self.next_fragment(passed.kind, passed.value, passed.epoch + 1)
+        node = Node(fragment, passed.kind, passed.value, address, epoch=passed.epoch + 1, nobodys=True)
+        self.add_group(Group(compute_profile_id(fragment), fragment, said.position, {fragment: node}))
+        self.epochs.append(EpochOpened(said.position, said.touchpoint_id, address, passed.fragment, node))
+
+
+def _join_persons(group: Group[T], own: Claim, claim: Claim) -> None:
+    """Identifiers of one kind that an alias names together count as one from now on."""
+    if claim.kind != own.kind:
+        return
+    mine, theirs = group.person_of(own.fragment), group.person_of(claim.fragment)
+    for node in group.nodes.values():
+        if (node.person or node.fragment) in (mine, theirs):
+            node.person = min(mine, theirs)

@@ -1,0 +1,182 @@
+"""Tables of the identity graph, the view and the journal. Growing parts of a state are in `facts`.
+
+Folded state travels as bytea: PostgreSQL would parse jsonb on the way in, and nothing is searched inside it.
+"""
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, TIMESTAMP, UUID
+
+from libs.durable.idempotency import idempotency_tables
+from libs.durable.jobs import jobs_tables
+from libs.durable.outbox import outbox_tables
+from services.profile.tables.metadata import METADATA
+
+outbox_tables(METADATA)
+idempotency_tables(METADATA)
+jobs_tables(METADATA)
+
+TOUCHPOINTS = sa.Table(
+    "touchpoints",
+    METADATA,
+    sa.Column("id", UUID, primary_key=True),
+    comment="Ids whose effects are in, for ever: what makes every effect happen once",
+)
+TOUCHPOINT_OUTCOMES = sa.Table(
+    "touchpoint_outcomes",
+    METADATA,
+    sa.Column("id", UUID, primary_key=True),
+    sa.Column("outcome", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("at", TIMESTAMP(timezone=True), nullable=False),
+    sa.CheckConstraint("outcome IN ('ignored', 'dead_lettered')", name="outcome_known"),
+    comment="Touchpoints that changed no profile",
+)
+FRAGMENTS = sa.Table(
+    "fragments",
+    METADATA,
+    sa.Column("id", UUID, primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("value", sa.Text, nullable=False),
+    sa.Column("epoch", sa.Integer, nullable=False),
+    sa.Column("profile_id", UUID, nullable=False),
+    sa.Column("state", BYTEA, nullable=False),
+    comment="An identifier in one epoch: the profile it belongs to, and what was folded in it",
+)
+PROFILES = sa.Table(
+    "profiles",
+    METADATA,
+    sa.Column("id", UUID, primary_key=True),
+    sa.Column("founding", UUID, nullable=False),
+    sa.Column("founded", sa.BigInteger, nullable=False),
+    sa.Column("founded_at", TIMESTAMP(timezone=True), nullable=False),
+    sa.Column("version", sa.BigInteger, nullable=False),
+    sa.Column("members", ARRAY(UUID), nullable=False),
+    sa.Column("absorbed_into", UUID, nullable=True),
+    sa.Column("updated_at", TIMESTAMP(timezone=True), nullable=False),
+    sa.Column("nodes", BYTEA, nullable=False),
+    sa.Column("totals", BYTEA, nullable=False),
+    sa.Column("identifiers", BYTEA, nullable=False),
+    sa.Column("core", BYTEA, nullable=False),
+    sa.Column("facets", BYTEA, nullable=False),
+    sa.CheckConstraint("version >= 0", name="version_not_negative"),
+    sa.CheckConstraint("absorbed_into IS NULL OR members = '{}'", name="absorbed_has_no_members"),
+    comment="A group of fragments; its row and version outlive merge, split and erasure. Version 0: nobody has seen it",
+)
+EPOCHS = sa.Table(
+    "epochs",
+    METADATA,
+    sa.Column("address", UUID, primary_key=True),
+    sa.Column("fragment", UUID, nullable=False),
+    sa.Column("epoch", sa.Integer, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("touchpoint_id", UUID, nullable=True),
+    sa.Column("applied", sa.BigInteger, nullable=False),
+    sa.Column("at", TIMESTAMP(timezone=True), nullable=False),
+    comment="Addresses (epoch-0 fragment ids) that resolve to a later epoch",
+)
+LINKS = sa.Table(
+    "links",
+    METADATA,
+    sa.Column("a", UUID, primary_key=True),
+    sa.Column("b", UUID, primary_key=True),
+    sa.Column("received_max", TIMESTAMP(timezone=True), nullable=False),
+    sa.Column("by_alias", sa.Boolean, nullable=False),
+    sa.Column("touchpoint_id", UUID, nullable=False),
+    sa.Column("applied", sa.BigInteger, nullable=False),
+    sa.CheckConstraint("a < b", name="pair_sorted"),
+    sa.Index(None, "b"),
+    comment="Which identifiers a touchpoint named together, from its strongest to each other one, and the first that did",
+)
+BANS = sa.Table(
+    "bans",
+    METADATA,
+    sa.Column("a", UUID, primary_key=True),
+    sa.Column("b", UUID, primary_key=True),
+    sa.Column("void_until", TIMESTAMP(timezone=True), nullable=False),
+    sa.Column("ban_id", UUID, nullable=False),
+    sa.CheckConstraint("a < b", name="pair_sorted"),
+    sa.Index(None, "b"),
+    comment="A link of the pair counts if it was received later than void_until: infinity while banned",
+)
+REFUSALS = sa.Table(
+    "refusals",
+    METADATA,
+    sa.Column("touchpoint_id", UUID, primary_key=True),
+    sa.Column("reason", sa.Text, primary_key=True),
+    sa.Column("own", UUID, nullable=False),
+    sa.Column("fragments", ARRAY(UUID), nullable=False),
+    sa.Column("applied", sa.BigInteger, nullable=False),
+    sa.Column("at", TIMESTAMP(timezone=True), nullable=False),
+    sa.Index(None, "applied"),
+    comment="Identifiers that gave way; a rebuild replays them",
+)
+HISTORY = sa.Table(
+    "history",
+    METADATA,
+    sa.Column("applied", sa.BigInteger, primary_key=True),
+    sa.Column("other_id", UUID, primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("profile_id", UUID, nullable=False),
+    sa.Column("fragments", ARRAY(UUID), nullable=False),
+    sa.Column("touchpoint_id", UUID, nullable=True),
+    sa.Column("reason", sa.Text, nullable=True),
+    sa.Column("at", TIMESTAMP(timezone=True), nullable=False),
+    sa.CheckConstraint("kind IN ('merge', 'split')", name="kind_known"),
+    sa.Index(None, "profile_id"),
+    sa.Index(None, "other_id"),
+    comment="Merges and splits with their causes: `other_id` was absorbed by, or left, `profile_id`",
+)
+TIMELINE = sa.Table(
+    "timeline",
+    METADATA,
+    sa.Column("fragment", UUID, nullable=False),
+    sa.Column("occurred_at", TIMESTAMP(timezone=True), nullable=False),
+    sa.Column("id", UUID, nullable=False),
+    sa.Column("applied", sa.BigInteger, nullable=False),
+    sa.Column("channel", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Index("ix_timeline_fragment", "fragment", sa.text("occurred_at DESC"), sa.text("id DESC")),
+    comment="The journal: every touchpoint, the fragment it was folded in for ever, and its place in the order of application",
+)
+FACETS = sa.Table(
+    "facets",
+    METADATA,
+    sa.Column("profile_id", UUID, primary_key=True),
+    sa.Column("facet", sa.Text, primary_key=True),
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("seq", sa.BigInteger, nullable=False),
+    sa.Column("body", BYTEA, nullable=False),
+    comment="What other services said of a profile, under the id they named; the highest seq of a key stands",
+)
+FACET_VERSIONS = sa.Table(
+    "facet_versions",
+    METADATA,
+    sa.Column("profile_id", UUID, primary_key=True),
+    sa.Column("facet", sa.Text, primary_key=True),
+    sa.Column("profile_version", sa.BigInteger, nullable=False),
+    comment="The highest profile version each facet has judged",
+)
+FACETS_PENDING = sa.Table(
+    "facets_pending",
+    METADATA,
+    sa.Column("profile_id", UUID, primary_key=True),
+    comment="Profiles whose facets changed and aren't in a version yet",
+)
+TRAIT_KEYS = sa.Table(
+    "trait_keys",
+    METADATA,
+    sa.Column("profile_id", UUID, primary_key=True),
+    sa.Column("keys", ARRAY(sa.BigInteger), nullable=False),
+    sa.Index("ix_trait_keys_keys", "keys", postgresql_using="gin"),
+    comment="Hashes of (trait, value), for the search by exact value; hits are compared with the view",
+)
+GENERATION = sa.Table(
+    "generation",
+    METADATA,
+    sa.Column("only", sa.Boolean, primary_key=True),
+    sa.Column("value", sa.Integer, nullable=False),
+    sa.CheckConstraint("only", name="only_row"),
+    comment="Raised by a rebuild or restore, so that no version runs backwards",
+)
+APPLICATIONS = sa.Sequence("applications", metadata=METADATA)

@@ -1,0 +1,238 @@
+"""Identity resolution touchpoint by touchpoint, as the documents tell it, and against a plain reference over random histories."""
+
+from collections.abc import Sequence
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.profile.domain.graph import Graph, Group, Node, compute_profile_id
+from services.profile.domain.identity import Rules
+from tests.unit.profile.plain_identity import PlainIdentity, Touch, fragment_of, make_touch
+
+
+class Book:
+    """Keeps profiles between batches the way rows do: every batch loads what it names and writes it back."""
+
+    def __init__(self) -> None:
+        self.profiles: dict[object, Group[Touch]] = {}
+        self.pointers: dict[object, object] = {}
+        self.live: dict[object, object] = {}
+        self.position = 0
+        self.graph = self._open()
+
+    def _open(self) -> Graph[Touch]:
+        return Graph(Rules(), fragment_of)
+
+    def apply(self, *touches: Touch) -> "Book":
+        graph = self.graph = self._open()
+        addresses = {one.fragment: one for touch in touches for one in (*touch.identifiers, *touch.previous)}
+        fragments = {self.live.get(address, address) for address in addresses}
+        for profile_id in {self.pointers[one] for one in fragments if one in self.pointers}:
+            stored = self.profiles[profile_id]
+            nodes = msgspec.msgpack.decode(msgspec.msgpack.encode(list(stored.nodes.values())), type=list[Node])
+            graph.add_group(
+                Group(
+                    stored.id,
+                    stored.founding,
+                    stored.founded,
+                    {node.fragment: node for node in nodes},
+                    version=stored.version,
+                    stored=True,
+                    nodes_before=tuple(node.fragment for node in nodes),
+                )
+            )
+        for address, one in addresses.items():
+            if self.live.get(address, address) not in self.pointers:
+                node = Node(address, one.kind, one.value, address)
+                graph.add_group(Group(compute_profile_id(address), address, self.position, {address: node}))
+        for touch in touches:
+            self.position += 16
+            graph.apply(self.position, touch)
+        self._write(graph)
+        return self
+
+    def _write(self, graph: Graph[Touch]) -> None:
+        for group in graph.groups():
+            if group.applied or (group.is_born and group.parts):
+                group.version += 1
+            self.profiles[group.id] = group
+            for fragment in group.nodes:
+                self.pointers[fragment] = group.id
+            for gone in (*group.absorbed, *graph.dissolved):
+                self.profiles[gone.id] = gone
+        self.live.update(graph.live)
+
+    def groups(self) -> set[frozenset[tuple[str, int]]]:
+        found: dict[object, set[tuple[str, int]]] = {}
+        for fragment, profile_id in self.pointers.items():
+            node = self.profiles[profile_id].nodes[fragment]
+            found.setdefault(profile_id, set()).add((node.value, node.epoch))
+        return {frozenset(members) for members in found.values()}
+
+    def profile_of(self, value: str) -> set[str]:
+        """Live identifiers of the profile to which a value resolves."""
+        kinds = {"u": "user_id", "e": "email", "d": "anonymous_id", "x": "device_id"}
+        address = fragment_of(kinds[value[0]], value)
+        fragment = self.live.get(address, address)
+        if fragment not in self.pointers or not self.profiles[self.pointers[fragment]].nodes[fragment].is_live:
+            return set()
+        return {node.value for node in self.profiles[self.pointers[fragment]].nodes.values() if node.is_live}
+
+    def reasons(self) -> list[str]:
+        return [refuse.reason for refusal in self.graph.refusals for refuse in refusal.refused]
+
+
+def test_a_first_touchpoint_makes_one_profile_of_all_it_names() -> None:
+    book = Book().apply(make_touch(1, "u1", "e1", "d1"))
+    assert book.profile_of("e1") == {"u1", "e1", "d1"}
+    assert not book.graph.merges
+
+
+def test_an_identify_joins_what_was_anonymous_to_the_customer_and_the_older_profile_survives() -> None:
+    book = Book().apply(make_touch(1, "d1")).apply(make_touch(2, "u1"))
+    first = book.pointers[fragment_of("anonymous_id", "d1")]
+    book.apply(make_touch(3, "u1", "d1"))
+    assert book.profile_of("u1") == {"u1", "d1"}
+    assert book.pointers[fragment_of("user_id", "u1")] == first
+    assert [merge.survivor for merge in book.graph.merges] == [first]
+
+
+def test_the_email_of_another_user_gives_way_and_the_touchpoint_stays_with_its_user() -> None:
+    book = Book().apply(make_touch(1, "u1", "e1")).apply(make_touch(2, "u2", "e1", "d2"))
+    assert book.profile_of("u2") == {"u2", "d2"}
+    assert book.profile_of("e1") == {"u1", "e1"}
+    assert book.reasons() == ["user_id_limit"]
+
+
+def test_the_second_users_identify_shows_that_the_device_is_shared_and_only_once() -> None:
+    book = Book().apply(make_touch(1, "u1", "d1")).apply(make_touch(2, "u2", "d1"))
+    assert book.reasons() == ["shared_device"]
+    assert book.profile_of("u1") == {"u1"}
+    assert book.profile_of("d1") == set()
+    book.apply(make_touch(3, "d1"))
+    assert book.profile_of("d1") == {"d1"}
+    book.apply(make_touch(4, "u1", "d1")).apply(make_touch(5, "u3", "d1"))
+    assert book.reasons() == []
+    assert book.profile_of("d1") == {"d1"}
+    assert book.profile_of("u3") == {"u3"}
+
+
+def test_what_comes_after_in_the_same_batch_goes_to_the_next_epoch() -> None:
+    book = Book().apply(make_touch(1, "u1", "d1"), make_touch(2, "u2", "d1"), make_touch(3, "d1"))
+    assert book.profile_of("d1") == {"d1"}
+    assert book.groups() == {frozenset({("u1", 0), ("d1", 0)}), frozenset({("u2", 0)}), frozenset({("d1", 1)})}
+
+
+def test_a_touchpoint_without_a_user_shows_no_shared_device() -> None:
+    book = Book().apply(make_touch(1, "u1", "d1")).apply(make_touch(2, "u2", "e2")).apply(make_touch(3, "e2", "d1"))
+    assert book.reasons() == ["user_id_limit"]
+    assert book.profile_of("d1") == {"u1", "d1"}
+
+
+def test_a_browsers_claim_never_merges_two_customers_known_by_verified_identifiers() -> None:
+    book = Book().apply(make_touch(1, "u1"), make_touch(2, "e1")).apply(make_touch(3, "?u1", "?e1", "d1"))
+    assert book.reasons() == ["unverified_claim"]
+    assert book.profile_of("u1") == {"u1", "d1"}
+    book.apply(make_touch(4, "u1", "e1"))
+    assert book.profile_of("d1") == {"u1", "e1", "d1"}
+
+
+def test_a_browsers_claim_is_enough_where_one_side_is_nobody_known() -> None:
+    book = Book().apply(make_touch(1, "u1"), make_touch(2, "d1")).apply(make_touch(3, "?u1", "d1"))
+    assert book.profile_of("u1") == {"u1", "d1"}
+
+
+def test_users_joined_by_alias_count_as_one() -> None:
+    book = Book().apply(make_touch(1, "u1", "e1"), make_touch(2, "u2")).apply(make_touch(3, "u2", previous=["u1", "d1"]))
+    assert book.profile_of("u1") == {"u1", "u2", "e1"}
+    assert book.profile_of("d1") == set()
+    book.apply(make_touch(4, "u2", "u3"))
+    assert book.reasons() == ["user_id_limit"]
+    book.apply(make_touch(5, "d1"))
+    assert book.profile_of("d1") == {"u1", "u2", "e1", "d1"}
+
+
+def test_an_alias_of_an_id_with_itself_changes_nothing() -> None:
+    book = Book().apply(make_touch(1, "u1")).apply(make_touch(2, "u1", previous=["u1"]))
+    assert not book.graph.links
+    assert book.profile_of("u1") == {"u1"}
+
+
+def test_membership_grows_with_every_change_of_profile_or_address() -> None:
+    book = Book().apply(make_touch(1, "u1", "d1")).apply(make_touch(2, "u2", "d1"))
+    device = book.profiles[book.pointers[fragment_of("anonymous_id", "d1")]].nodes[fragment_of("anonymous_id", "d1")]
+    assert (device.membership, device.address) == (2, None)
+
+
+def test_an_identifier_is_seen_from_its_first_to_its_last_time_whatever_the_arrival() -> None:
+    book = (
+        Book()
+        .apply(make_touch(1, "u1", "e1", minutes=50), make_touch(2, "u1", "e1", minutes=10))
+        .apply(make_touch(3, "u1", minutes=30))
+    )
+    email = book.profiles[book.pointers[fragment_of("email", "e1")]].nodes[fragment_of("email", "e1")]
+    assert (email.since, email.first, email.last) == (
+        "2026-01-01T00:10:00.000Z",
+        "2026-01-01T00:10:00.000Z",
+        "2026-01-01T00:50:00.000Z",
+    )
+
+
+names = st.sampled_from(["u1", "u2", "u3", "e1", "e2", "e3", "d1", "d2", "d3", "x1", "x2"])
+claims = st.builds(lambda name, claimed: ("?" if claimed and name[0] in "ue" else "") + name, names, st.booleans())
+histories = st.lists(
+    st.tuples(
+        st.lists(claims, min_size=1, max_size=4, unique_by=lambda name: name.lstrip("?")),
+        st.one_of(st.just([]), st.lists(st.sampled_from(["u1", "u2", "d1", "d2"]), max_size=2, unique=True)),
+        st.integers(0, 2),
+    ),
+    min_size=1,
+    max_size=14,
+)
+
+
+def _batches(history: Sequence[tuple[list[str], list[str], int]]) -> list[list[Touch]]:
+    batches: list[list[Touch]] = [[]]
+    for number, (named, previous, cut) in enumerate(history, 1):
+        batches[-1].append(make_touch(number, *named, previous=previous))
+        if cut == 0:
+            batches.append([])
+    return [batch for batch in batches if batch]
+
+
+@given(histories)
+@settings(max_examples=400)
+def test_groups_and_refusals_are_those_of_the_plain_reference(history: list[tuple[list[str], list[str], int]]) -> None:
+    book, plain = Book(), PlainIdentity()
+    for batch in _batches(history):
+        book.apply(*batch)
+        for touch in batch:
+            plain.apply(touch)
+        refused = [(one.touchpoint_id, refuse.claim.fragment) for one in book.graph.refusals for refuse in one.refused]
+        assert len(refused) == len(plain.refused)
+        plain.refused.clear()
+    assert book.groups() == plain.groups()
+    live = {(node.value, node.epoch) for group in book.profiles.values() for node in group.nodes.values() if node.is_live}
+    assert live == {node for node in plain.carried if plain.epoch.get(node[0], 0) == node[1]}
+
+
+@given(st.data())
+@settings(max_examples=200)
+def test_where_nothing_is_refused_every_order_and_grouping_into_batches_ends_the_same(data: st.DataObject) -> None:
+    harmless = st.lists(st.sampled_from(["e1", "e2", "e3", "d1", "d2", "d3", "x1", "x2"]), min_size=1, max_size=3, unique=True)
+    touches = [
+        make_touch(number, *named) for number, named in enumerate(data.draw(st.lists(harmless, min_size=1, max_size=10)), 1)
+    ]
+    ends = []
+    for order in (touches, data.draw(st.permutations(touches))):
+        book, cut = Book(), data.draw(st.integers(1, 4))
+        for begin in range(0, len(order), cut):
+            book.apply(*order[begin : begin + cut])
+        nodes = [
+            (node.value, node.verified, node.since, node.first, node.last)
+            for one in book.profiles.values()
+            for node in one.nodes.values()
+        ]
+        ends.append((book.groups(), sorted(nodes)))
+    assert ends[0] == ends[1]
