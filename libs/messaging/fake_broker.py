@@ -74,8 +74,7 @@ class FakeBroker:
         async with group.rebalancing:
             for member in list(group.members):
                 if member.positions and not member.zombie:
-                    await member.listener.revoked(sorted(member.positions))
-                    member.positions.clear()
+                    await member.hand_over()
             if leaving is not None and leaving in group.members:
                 group.members.remove(leaving)
             if joining is not None:
@@ -173,7 +172,7 @@ class FakeSource:
         self._broker = broker
         self._prefix = prefix
         self._paused: set[TopicPartition] = set()
-        self._declared: frozenset[str] = frozenset()
+        self._delivering = True
         self.group = group
         self.topics: frozenset[str] = frozenset()
         self.positions: dict[TopicPartition, int] = {}
@@ -185,7 +184,14 @@ class FakeSource:
         self.listener = _Declared(listener, self._prefix)
         await self._broker.rebalance(self.group, joining=self)
 
+    async def hand_over(self) -> None:
+        """Nothing more is delivered; what was can still be committed until the listener returns."""
+        self._delivering = False
+        await self.listener.revoked(sorted(self.positions))
+        self.positions.clear()
+
     def take_over(self, partitions: Sequence[TopicPartition], committed: Mapping[TopicPartition, int]) -> None:
+        self._delivering = True
         self.positions = {partition: committed.get(partition, 0) for partition in partitions}
         self._paused.clear()
 
@@ -201,7 +207,7 @@ class FakeSource:
     def _take(self, topic: str, max_records: int, max_bytes: int) -> list[Incoming]:
         batch: list[Incoming] = []
         size_bytes = 0
-        for partition in sorted(self.positions):
+        for partition in sorted(self.positions) if self._delivering else ():
             if partition.topic != topic or partition in self._paused:
                 continue
             for record in self._broker.read(topic, partition.partition, self.positions[partition]):
