@@ -31,8 +31,8 @@ async def check_installation(tx: "Tx", *, key_fingerprint: str, identity_version
     if row["identity_key_fingerprint"] != key_fingerprint:
         raise IdentityMismatch(
             f"This database was made with identity key {row['identity_key_fingerprint']}, but this process has "
-            f"{key_fingerprint}. Restore that key (RAPPORT_IDENTITY_KEY, or identity.key in RAPPORT_HOME, from the database's backup), "
-            "or start with an empty database."
+            f"{key_fingerprint}. Restore that key (RAPPORT_IDENTITY_KEY, or identity.key in RAPPORT_HOME, from the backup "
+            "that goes with the database), or start with an empty database."
         )
     if row["identity_version"] != identity_version:
         raise IdentityMismatch(

@@ -116,7 +116,8 @@ class PostgresOutbox:
     async def sweep(self) -> int:
         """Publish every row staged before now that nobody holds; how many.
 
-        Raises PublishFailed when one couldn't be, after trying the others. A row whose records can never be published doesn't keep the others back.
+        Raises PublishFailed when one couldn't be, after trying the others: a row whose records can
+        never be published doesn't keep the rest back.
         """
         swept, failed = 0, list[UUID]()
         failure: PublishFailed | None = None

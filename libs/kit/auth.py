@@ -11,9 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-import asyncpg
-
-from libs.kit.db import is_retryable
+from libs.kit.db import DATABASE_ERRORS, is_retryable
 from libs.kit.errors import ConfigurationRefused, Forbidden, NotFound, Unauthorized, Unavailable
 from libs.kit.logging import get_logger
 
@@ -101,7 +99,7 @@ class AccessCache:
         """Load, then keep fresh. With PostgreSQL away it starts empty and answers Unavailable until it could load once."""
         try:
             await self.refresh()
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        except DATABASE_ERRORS as error:
             if not is_retryable(error):
                 raise
             _log.warning("access_keys_unknown", reason=type(error).__name__)
@@ -155,7 +153,7 @@ class AccessCache:
             except ConfigurationRefused:
                 # Somebody put development keys into a running production: they open nothing, what was known before holds.
                 _log.error("development_keys_refused", hint="rapport keys revoke --dev")
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
+            except DATABASE_ERRORS as error:
                 if not away:
                     _log.warning("access_keys_stale", reason=type(error).__name__)
                 away = True

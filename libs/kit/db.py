@@ -16,7 +16,16 @@ from libs.kit.migrate import migrate, pending_changes
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
 
-__all__ = ["NAMING_CONVENTION", "Database", "Tx", "build_metadata", "is_retryable", "migrate", "pending_changes"]
+__all__ = [
+    "DATABASE_ERRORS",
+    "NAMING_CONVENTION",
+    "Database",
+    "Tx",
+    "build_metadata",
+    "is_retryable",
+    "migrate",
+    "pending_changes",
+]
 
 NAMING_CONVENTION = {
     "pk": "pk_%(table_name)s",
@@ -163,6 +172,10 @@ _RETRYABLE_STATES = {
     "57P03",  # cannot connect now
     "57P05",  # idle session timeout
 }
+
+
+DATABASE_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+"""What a database call can raise; `is_retryable` says of which another try makes sense."""
 
 
 def is_retryable(error: BaseException) -> bool:
