@@ -77,7 +77,14 @@ class FixedAccess:
         self._principals = dict(principals or {})
 
     def source_for(self, write_key: str) -> Source | None:
+        source = self._sources.get(write_key)
+        return source if source is not None and source.enabled else None
+
+    def find_source(self, write_key: str) -> Source | None:
         return self._sources.get(write_key)
+
+    def source_by_id(self, source_id: str) -> Source | None:
+        return next((source for source in self._sources.values() if source.id == source_id), None)
 
     def principal_for(self, api_key: str) -> Principal | None:
         return self._principals.get(api_key)
@@ -131,10 +138,14 @@ class AccessCache:
 
     def source_for(self, write_key: str) -> Source | None:
         """The enabled source of an active write key."""
+        source = self.find_source(write_key)
+        return source if source is not None and source.enabled else None
+
+    def find_source(self, write_key: str) -> Source | None:
+        """The source of an active write key, a disabled one too: what such a one sends is parked, not refused."""
         if self._sources is None:
             raise Unavailable("Keys can't be checked yet: the database is away.")
-        source = self._sources.get(hash_key(write_key))
-        return source if source is not None and source.enabled else None
+        return self._sources.get(hash_key(write_key))
 
     def source_by_id(self, source_id: str) -> Source | None:
         return self._sources_by_id.get(source_id)
