@@ -18,7 +18,7 @@ LEFT JOIN sub_fragments founder ON founder.fragment = p.founding
 
 
 class Standing(NamedTuple):
-    """`version`: the highest seen of this id. `root`: the profile that has its founding fragment now. None: not known here yet."""
+    """`version`: the highest seen of this id. `root`: the profile that has its founding fragment now. None: not known yet."""
 
     version: int | None
     root: UUID | None

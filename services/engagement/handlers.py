@@ -25,6 +25,7 @@ from services.engagement.ports import (
     Delivered,
     Delivery,
     Intent,
+    MessageState,
     NotYet,
     Outreach,
     Refused,
@@ -196,7 +197,7 @@ async def record_delivery(tx: Tx, message: Claimed, delivery: Delivery, engageme
         again_at = now + timedelta(seconds=wait_s)
         await outreach.mark(tx, message.id, "queued", now, reason=delivery.reason, next_try_at=again_at)
         return []
-    state = "failed" if isinstance(delivery, Refused | NotYet) else "uncertain"
+    state: MessageState = "failed" if isinstance(delivery, Refused | NotYet) else "uncertain"
     await outreach.mark(tx, message.id, state, now, reason=delivery.reason, next_try_at=None)
     return []
 

@@ -72,7 +72,17 @@ class PostgresOutreach:
         rows = await tx.fetch(_CAMPAIGNS, list(segment_ids))
         return [
             (
-                Campaign(*row[:7], causes=frozenset(row["causes"]), created_at=row["created_at"]),
+                Campaign(
+                    id=row["id"],
+                    name=row["name"],
+                    segment_id=row["segment_id"],
+                    template_id=row["template_id"],
+                    purpose=row["purpose"],
+                    sender=row["sender"],
+                    active=row["active"],
+                    causes=frozenset(row["causes"]),
+                    created_at=row["created_at"],
+                ),
                 Template(row["template_id"], row["template_name"], row["subject"], row["text"], row["html"]),
             )
             for row in rows

@@ -182,4 +182,4 @@ class PostgresLedger:
     ) -> list[StatementLine]:
         at, transaction_id, line = before or (None, None, None)
         rows = await tx.fetch(_STATEMENT, list(fragments), at, transaction_id, line, limit)
-        return [StatementLine(*row[:3], row["points"], *row[4:]) for row in rows]
+        return [StatementLine(*row) for row in rows]

@@ -66,7 +66,7 @@ def render(template: Template, data: Mapping[str, Any]) -> Rendered | TemplateFa
 
 
 def _parts(template: Template) -> list[tuple[str, Environment, str]]:
-    parts = [("subject", _TEXT, template.subject), ("text", _TEXT, template.text)]
+    parts: list[tuple[str, Environment, str]] = [("subject", _TEXT, template.subject), ("text", _TEXT, template.text)]
     if template.html is not None:
         parts.append(("html", _HTML, template.html))
     return parts
