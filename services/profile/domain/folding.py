@@ -1,0 +1,195 @@
+"""One profile's batch: touchpoints folded into states, rows and totals. `handlers.fold_profiles` drives it.
+
+Decides which kinds of touchpoint move which parts of the view. Applying the same touchpoint twice is the caller's to prevent.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+from uuid import UUID
+
+import msgspec
+from msgspec import Raw, Struct
+
+from libs.orders.parts import fold_order, fold_refund, refund_key
+from libs.orders.statements import OrderStatement
+from services.profile.domain.accounts import fold_group
+from services.profile.domain.activity import ActivityBook
+from services.profile.domain.attribution import fold_visit, read_visit
+from services.profile.domain.consent import fold_consents
+from services.profile.domain.facts import (
+    MENTION_NAME,
+    MESSAGE_NAMES,
+    REVIEW_NAME,
+    TICKET_NAMES,
+    Part,
+    make_key,
+    order_key,
+    read_mention,
+    read_message,
+    read_properties,
+    read_review,
+    read_text_to_score,
+    read_ticket,
+)
+from services.profile.domain.lead import fold_capture, fold_stage, read_stage
+from services.profile.domain.rows import RowBook
+from services.profile.domain.sessions import is_activity
+from services.profile.domain.state import ACCOUNTS, ATTRIBUTION, CONSENT, LEAD, SURVEYS, TRAITS, OpenState, State
+from services.profile.domain.surveys import SurveyAnswer, read_answer
+from services.profile.domain.totals import FORMAT, Totals, decode_totals, encode_totals
+from services.profile.domain.touchpoint import Touchpoint
+from services.profile.domain.traits import Refused, Said, fold_said, merge_said, state_traits
+from services.profile.domain.values import ABSENT, NULL, to_micros
+from services.profile.domain.view import ALL_PARTS, render_core
+
+Score = Callable[[str], str]
+"""Sentiment of a text: -1 to 1, a decimal of at most 4 places. Pure, so that a redelivery scores alike."""
+
+
+class _Stage(Struct):
+    stage: Raw = ABSENT
+
+
+_answer = msgspec.json.Decoder(SurveyAnswer).decode
+_stage = msgspec.json.Decoder(_Stage).decode
+_NOTHING_REFUSED: Final[Refused] = ()
+
+
+class Folding:
+    """`base`: fragments that `totals` count already; other members with a state are added whole. `core`: the view as it stood."""
+
+    __slots__ = ("_changed", "_core", "_open", "_score", "_totals", "activity", "added", "rows", "touched")
+
+    def __init__(
+        self,
+        members: Iterable[UUID],
+        base: frozenset[UUID],
+        states: Mapping[UUID, bytes],
+        totals: bytes,
+        core: bytes,
+        *,
+        score: Score,
+    ) -> None:
+        self._open = {fragment: OpenState(states[fragment]) for fragment in members}
+        self._totals = decode_totals(totals)
+        self._core = core
+        self._score = score
+        self._changed: set[UUID] = set()
+        self.added = tuple(fragment for fragment in self._open if fragment not in base and states[fragment])
+        self.touched: set[str] = set()
+        self.rows = RowBook(base, self._totals)
+        self.activity = ActivityBook(base, self.added, self._open, self._totals)
+        if self.added or not core or not totals or self._totals.format != FORMAT:
+            self.touched |= ALL_PARTS
+            self._totals.format = FORMAT
+        for fragment in self.added:
+            self._add_small(self._open[fragment])
+
+    def fold(self, fragment: UUID, touchpoint: Touchpoint, refused: Refused = _NOTHING_REFUSED) -> None:
+        """Fold a touchpoint in the fragment of its strongest identifier."""
+        opened = self._open[fragment]
+        self._changed.add(fragment)
+        t_us = to_micros(touchpoint.occurred_at)
+        self._see(opened.state, t_us)
+        kind = touchpoint.kind
+        if kind == "page":
+            opened.state.page_views += 1
+            self._totals.page_views += 1
+            self.touched.add("web")
+        if is_activity(kind, touchpoint.channel):
+            self.activity.fold(fragment, t_us)
+            self.touched.add("web")
+        by = touchpoint.id.bytes
+        self._fold_traits(opened, touchpoint, refused, t_us, by)
+        if touchpoint.campaign is not None:
+            fold_visit(opened.edit(ATTRIBUTION), read_visit(touchpoint.campaign, t_us, by))
+            self.touched.add("attribution")
+        if touchpoint.consent:
+            fold_consents(opened.edit(CONSENT), touchpoint, t_us, by)
+            self.touched.add("consent")
+        if touchpoint.order is not None:
+            self._fold_order(fragment, touchpoint.order, t_us, touchpoint.id)
+        elif kind == "track":
+            self._fold_named(fragment, touchpoint, t_us, by)
+        elif kind == "group" and touchpoint.group_id is not None:
+            fold_group(opened.edit(ACCOUNTS), touchpoint.group_id, touchpoint.traits, t_us, by)
+            self.touched.add("accounts")
+
+    def finish(self) -> tuple[dict[UUID, bytes], bytes, bytes]:
+        """Changed states by fragment, the totals and the view's members, once rows and activity are settled."""
+        core = render_core(self._core, self.touched, self._totals, self._open.values())
+        return {fragment: self._open[fragment].encode() for fragment in self._changed}, encode_totals(self._totals), core
+
+    @property
+    def totals(self) -> Totals:
+        """For what needs a look at the rows: occasions and the first and last order."""
+        return self._totals
+
+    def _see(self, state: State, t_us: int) -> None:
+        for seen in (state, self._totals):
+            if seen.first_us is None or t_us < seen.first_us:
+                seen.first_us = t_us
+                self.touched.add("seen")
+            if seen.last_us is None or t_us > seen.last_us:
+                seen.last_us = t_us
+                self.touched.add("seen")
+
+    def _add_small(self, opened: OpenState) -> None:
+        """What a joining fragment brings that isn't in rows; its sessions and rows come as news."""
+        state, totals = opened.state, self._totals
+        if state.first_us is not None and state.last_us is not None:
+            self._see(state, state.first_us)
+            self._see(state, state.last_us)
+        totals.page_views += state.page_views
+        totals.surveys = merge_said((totals.surveys, opened.read(SURVEYS)))
+
+    def _fold_traits(self, opened: OpenState, touchpoint: Touchpoint, refused: Refused, t_us: int, by: bytes) -> None:
+        stated = state_traits(touchpoint, refused)
+        if stated:
+            traits = opened.edit(TRAITS)
+            for name, value in stated.items():
+                fold_said(traits, name, Said(t_us, by, None if value == NULL else value))
+            self.touched.add("traits")
+
+    def _fold_order(self, fragment: UUID, statement: OrderStatement, t_us: int, touchpoint_id: UUID) -> None:
+        if statement.step == "refunded":
+            refund = fold_refund(None, statement, t_us, touchpoint_id)
+            self.rows.fold(fragment, make_key(Part.REFUND, refund_key(statement, touchpoint_id)), refund)
+        else:
+            if statement.order_id is None:
+                statement = msgspec.structs.replace(statement, order_id=str(touchpoint_id))
+            order = fold_order(None, statement, t_us, touchpoint_id)
+            self.rows.fold(fragment, order_key(order.order_id), order)
+
+    def _fold_named(self, fragment: UUID, touchpoint: Touchpoint, t_us: int, by: bytes) -> None:
+        """The names of the standard vocabulary that count for something."""
+        name = touchpoint.name
+        own_id = str(touchpoint.id)
+        if name in TICKET_NAMES:
+            self.rows.fold(fragment, *read_ticket(name, read_properties(touchpoint.properties), own_id, t_us, by))
+        elif name in MESSAGE_NAMES:
+            self.rows.fold(fragment, *read_message(name, read_properties(touchpoint.properties), own_id))
+        elif name == REVIEW_NAME:
+            self.rows.fold(fragment, *read_review(read_properties(touchpoint.properties), own_id, t_us, by))
+        elif name == MENTION_NAME:
+            text = read_text_to_score(touchpoint)
+            score = None if text is None else self._score(text)
+            self.rows.fold(fragment, *read_mention(read_properties(touchpoint.properties), score, own_id, t_us, by))
+        else:
+            self._fold_small(self._open[fragment], touchpoint, t_us, by)
+
+    def _fold_small(self, opened: OpenState, touchpoint: Touchpoint, t_us: int, by: bytes) -> None:
+        if touchpoint.name == "Survey Answered":
+            answer = read_answer(_answer(touchpoint.properties), t_us, by)
+            if answer is not None:
+                fold_said(opened.edit(SURVEYS), *answer)
+                fold_said(self._totals.surveys, *answer)
+                self.touched |= {"surveys", "support"}
+        elif touchpoint.name == "Lead Stage Changed":
+            stage = read_stage(_stage(touchpoint.properties).stage, t_us, by)
+            if stage is not None:
+                fold_stage(opened.edit(LEAD), stage)
+                self.touched.add("lead")
+        elif touchpoint.name == "Lead Captured":
+            fold_capture(opened.edit(LEAD), t_us)
+            self.touched.add("lead")

@@ -1,0 +1,102 @@
+"""A fragment's folded state: everything about it that stays small, as compact bytes. What grows lives in rows.
+
+Every member is a mergeable value (least, greatest, sum, latest word), so touchpoints may come in any order and any grouping.
+Sections stay encoded until a touchpoint touches them: most touchpoints move only the few integers in front.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final, Generic, TypeVar, cast
+
+import msgspec
+from msgspec import Raw, Struct
+
+from services.profile.domain.accounts import Account, Accounts, merge_accounts
+from services.profile.domain.attribution import Attribution, merge_attributions
+from services.profile.domain.consent import Consents, merge_consents
+from services.profile.domain.lead import Lead, merge_leads
+from services.profile.domain.sessions import Interval
+from services.profile.domain.traits import Said, Traits, merge_said
+
+FORMAT: Final = 1
+"""Of the bytes. New members are appended with a default; anything else is a new format and a rebuild."""
+
+_NIL: Final = Raw(b"\xc0")
+
+T = TypeVar("T")
+encode_packed = msgspec.msgpack.Encoder(uuid_format="bytes").encode
+
+
+class State(Struct, array_like=True):
+    """`session`: the latest interval of web or mobile activity. Sections are MessagePack, nil while nothing is in them."""
+
+    format: int = FORMAT
+    first_us: int | None = None
+    last_us: int | None = None
+    page_views: int = 0
+    session: Interval | None = None
+    traits: Raw = _NIL
+    attribution: Raw = _NIL
+    consent: Raw = _NIL
+    surveys: Raw = _NIL
+    lead: Raw = _NIL
+    accounts: Raw = _NIL
+
+
+class Section(Generic[T]):
+    """A part of the state that is decoded when first asked for. `merge` never returns a value that belongs to a state."""
+
+    __slots__ = ("create", "decode", "merge", "name")
+
+    def __init__(self, name: str, kind: Any, create: Callable[[], T], merge: Callable[[Iterable[T]], T]) -> None:
+        self.name = name
+        self.create = create
+        self.merge = merge
+        self.decode: Callable[[Raw], T] = msgspec.msgpack.Decoder(kind).decode
+
+
+TRAITS: Final[Section[Traits]] = Section("traits", dict[str, Said], dict, merge_said)
+ATTRIBUTION: Final[Section[Attribution]] = Section("attribution", Attribution, Attribution, merge_attributions)
+CONSENT: Final[Section[Consents]] = Section("consent", Consents, dict, merge_consents)
+SURVEYS: Final[Section[dict[str, Said]]] = Section("surveys", dict[str, Said], dict, merge_said)
+LEAD: Final[Section[Lead]] = Section("lead", Lead, Lead, merge_leads)
+ACCOUNTS: Final[Section[Accounts]] = Section("accounts", dict[str, Account], dict, merge_accounts)
+
+_decode = msgspec.msgpack.Decoder(State).decode
+
+
+class OpenState:
+    """A state being folded. `edit` opens a section to be changed, `read` to be looked at; `encode` writes what was edited."""
+
+    __slots__ = ("_edited", "_opened", "state")
+
+    def __init__(self, packed: bytes) -> None:
+        self.state = _decode(packed) if packed else State()
+        self._opened: dict[str, Any] = {}
+        self._edited: set[str] = set()
+
+    def read(self, section: Section[T]) -> T:
+        name = section.name
+        value = self._opened.get(name)
+        if value is None:
+            raw = getattr(self.state, name)
+            value = self._opened[name] = section.create() if bytes(raw) == _NIL_BYTES else section.decode(raw)
+        return cast("T", value)
+
+    def edit(self, section: Section[T]) -> T:
+        self._edited.add(section.name)
+        return self.read(section)
+
+    def encode(self) -> bytes:
+        for name in self._edited:
+            setattr(self.state, name, Raw(encode_packed(self._opened[name])))
+        self._edited.clear()
+        return encode_packed(self.state)
+
+
+_NIL_BYTES: Final = bytes(_NIL)
+
+
+def merge_section(states: Iterable[OpenState], section: Section[T]) -> T:
+    """The section over several fragments, to be looked at, not changed."""
+    opened = [state.read(section) for state in states]
+    return opened[0] if len(opened) == 1 else section.merge(opened)

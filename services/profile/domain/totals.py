@@ -1,0 +1,65 @@
+"""A profile's derived figures: what the view shows of the growing parts, kept so that one more touchpoint never recounts them.
+
+Nothing here is a source of truth: from states and rows alone the same totals come out again (`folding` does so after merges).
+"""
+
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from services.profile.domain.sessions import Interval
+from services.profile.domain.state import encode_packed
+from services.profile.domain.traits import Said
+from services.profile.domain.values import Exact
+
+FORMAT: Final = 1
+PARTS: Final = 6
+"""How many parts of rows there are (`facts.Part`)."""
+
+
+class Money(Struct, array_like=True):
+    """One currency, in minor units. `orders`: how many that count are in it; `named`: how many orders or refunds are, at all."""
+
+    gross: Exact = 0
+    refunds: Exact = 0
+    orders: int = 0
+    named: int = 0
+
+
+class Totals(Struct, array_like=True):
+    """`rows`: distinct keys by part, in the order of `facts.Part`. `session`: a stretch of the latest session, surely its end.
+    `rating_sum` is in units of `facts.RATING_SCALE`, `sentiment_sum` in ten-thousandths.
+    """
+
+    format: int = FORMAT
+    first_us: int | None = None
+    last_us: int | None = None
+    page_views: int = 0
+    sessions: int = 0
+    session: Interval | None = None
+    rows: list[int] = msgspec.field(default_factory=lambda: [0] * PARTS)
+    orders: int = 0
+    first_order_us: int | None = None
+    last_order_us: int | None = None
+    occasions: int = 0
+    money: dict[str, Money] = {}
+    tickets_open: int = 0
+    rated: int = 0
+    rating_sum: Exact = 0
+    scored: int = 0
+    sentiment_sum: int = 0
+    messages: dict[str, list[int]] = {}
+    surveys: dict[str, Said] = {}
+
+
+_decode = msgspec.msgpack.Decoder(Totals).decode
+
+
+def decode_totals(packed: bytes) -> Totals:
+    """Totals to be changed in place; empty bytes are a new profile's."""
+    return _decode(packed) if packed else Totals()
+
+
+def encode_totals(totals: Totals) -> bytes:
+    return encode_packed(totals)
