@@ -5,7 +5,7 @@ from uuid import UUID
 
 from msgspec import Raw, Struct
 
-from libs.events.fields import Instant
+from libs.events.fields import Instant, JsonObject, JsonObjectOrNull
 
 Cause = Literal["touchpoint", "facet", "merge", "split", "command", "erase", "rebuild"]
 
@@ -26,7 +26,7 @@ class AppliedTouchpoint(Struct, frozen=True):
     """A touchpoint (the JSON of `TouchpointRecorded`, as received) and the fragment it was folded in."""
 
     fragment: UUID
-    body: Raw
+    body: JsonObject
 
 
 class ProfileChanged(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -49,7 +49,7 @@ class ProfileChanged(Struct, frozen=True, kw_only=True, omit_defaults=True):
     members: tuple[Member, ...] = ()
     touchpoints: tuple[AppliedTouchpoint, ...] = ()
     absorbed_into: UUID | None = None
-    snapshot: Raw = Raw(b"null")
+    snapshot: JsonObjectOrNull = Raw(b"null")
     probe: bool = False
 
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from msgspec import Meta, Raw, Struct
 
-from libs.events.fields import Instant
+from libs.events.fields import Instant, JsonObject
 from libs.orders.statements import OrderStatement
 
 Kind = Literal["track", "identify", "page", "screen", "group", "alias"]
@@ -66,9 +66,9 @@ class TouchpointRecorded(Struct, frozen=True, kw_only=True, omit_defaults=True):
     original_at: Instant | None = None
     previous: tuple[Identifier, ...] = ()
     group_id: str | None = None
-    properties: Raw = EMPTY_OBJECT
-    traits: Raw = EMPTY_OBJECT
-    context: Raw = EMPTY_OBJECT
+    properties: JsonObject = EMPTY_OBJECT
+    traits: JsonObject = EMPTY_OBJECT
+    context: JsonObject = EMPTY_OBJECT
     order: OrderStatement | None = None
     campaign: Campaign | None = None
     consent: tuple[ConsentStatement, ...] = ()
