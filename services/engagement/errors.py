@@ -1,6 +1,6 @@
 """What callers of the engagement API are told."""
 
-from libs.kit.errors import Conflict, Invalid, NotFound
+from libs.kit.errors import Invalid, NotFound
 
 
 class TemplateNotFound(NotFound):
@@ -18,6 +18,6 @@ class CampaignNotFound(NotFound):
     title = "No such campaign"
 
 
-class NameTaken(Conflict):
-    code = "id_taken"
-    title = "The id is taken"
+class LinkInvalid(NotFound):
+    code = "link_invalid"
+    title = "The link doesn't lead anywhere"

@@ -53,6 +53,12 @@ def is_consented(consent: Sequence[Mapping[str, Any]], purpose: str, channel: st
     return latest.get("status") == "granted"
 
 
+def latest_consent_at(consent: Sequence[Mapping[str, Any]], purpose: str, channel: str) -> str | None:
+    """When the latest word for this purpose and channel (or `*`) was given, RFC 3339."""
+    times = [entry["at"] for entry in consent if entry.get("purpose") == purpose and entry.get("channel") in (channel, "*")]
+    return max((at for at in times if at), default=None)
+
+
 def judge_send(
     campaign: Campaign,
     *,

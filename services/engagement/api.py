@@ -1,0 +1,258 @@
+"""HTTP of engagement: templates, campaigns, policies, what was sent, and the customer's way out."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from html import escape
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from fastapi import APIRouter, Query, Response
+from fastapi.responses import HTMLResponse
+from pydantic import Field
+
+from libs.durable.cursors import cut_page, decode_cursor
+from libs.identity import IdentityKey
+from libs.kit.auth import Principal
+from libs.kit.db import Database, Tx
+from libs.kit.errors import FieldError
+from libs.kit.http import StrictModel, requires
+from libs.kit.times import format_utc, parse_utc
+from libs.messaging.ports import Outbox
+from libs.subscriber import OUTCOME_HEADER, Arrivals, resolve_ref
+from libs.subscriber.store import load_members, load_profiles
+from libs.subscriber.waiting import DEFAULT_WAIT_MS, MAX_WAIT_MS
+from services.engagement.domain.campaigns import DEFAULT_CAUSES, latest_consent_at
+from services.engagement.domain.links import read_token
+from services.engagement.domain.templates import Template, find_fault
+from services.engagement.errors import CampaignNotFound, LinkInvalid, TemplateInvalid, TemplateNotFound
+from services.engagement.handlers import Engagement, unsubscribe_touchpoint
+from services.engagement.ports import Claimed
+from services.engagement.store import Library, MessageRow
+
+ID_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
+
+
+@dataclass(frozen=True, slots=True)
+class ApiDeps:
+    """What the routes work with."""
+
+    database: Database
+    outbox: Outbox
+    engagement: Engagement
+    library: Library
+    identity_key: IdentityKey
+    arrivals: Arrivals
+    default_sender: str
+
+
+class TemplateInput(StrictModel):
+    id: Annotated[str, Field(pattern=ID_PATTERN)]
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    subject: Annotated[str, Field(min_length=1, max_length=1_000, description="Liquid")]
+    text: Annotated[str, Field(min_length=1, max_length=200_000, description="Liquid, plain text")]
+    html: Annotated[str | None, Field(max_length=500_000, description="Liquid; what is inserted is escaped")] = None
+
+
+class CampaignInput(StrictModel):
+    id: Annotated[str, Field(pattern=ID_PATTERN)]
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    segment_id: Annotated[str, Field(min_length=1, max_length=200, description="Sends when a profile enters this segment.")]
+    template_id: Annotated[str, Field(min_length=1, max_length=200)]
+    purpose: Annotated[str, Field(min_length=1, max_length=100, description="The consent it needs, for channel email.")] = (
+        "marketing"
+    )
+    sender: Annotated[str | None, Field(max_length=320, description="From header")] = None
+    active: bool = True
+    causes: Annotated[
+        set[str] | None, Field(description="Which entries start it; merges, splits, edits and back-fills only if named.")
+    ] = None
+
+
+class CampaignChange(StrictModel):
+    active: bool
+
+
+class PolicyInput(StrictModel):
+    daily_cap: Annotated[int | None, Field(ge=0, description="Messages a profile gets per UTC day; null: no cap.")]
+
+
+Limit = Annotated[int, Query(ge=1, le=500)]
+WaitMs = Annotated[int, Query(ge=0, le=MAX_WAIT_MS)]
+
+
+def build_router(deps: ApiDeps) -> APIRouter:
+    router = APIRouter()
+    _add_templates(router, deps)
+    _add_campaigns(router, deps)
+    _add_messages(router, deps)
+    _add_unsubscribe(router, deps)
+    return router
+
+
+def _add_templates(router: APIRouter, deps: ApiDeps) -> None:
+    @router.put("/v1/templates/{template_id}", tags=["templates"])
+    @router.post("/v1/templates", status_code=201, tags=["templates"])
+    async def save_template(
+        body: TemplateInput, _: Annotated[Principal, requires("engagement:write")], template_id: str | None = None
+    ) -> dict[str, Any]:
+        """Make or replace a Liquid template. 422 `template_invalid` points at the field that doesn't parse."""
+        if template_id not in (None, body.id):
+            raise TemplateInvalid("The id in the body isn't the one in the path.", errors=[FieldError("#/id", "differs")])
+        template = Template(body.id, body.name, body.subject, body.text, body.html)
+        if (fault := find_fault(template)) is not None:
+            raise TemplateInvalid(fault.detail, errors=[FieldError(f"#/{fault.field}", fault.detail)])
+        async with deps.database.transaction() as tx:
+            return await deps.library.save_template(tx, template, deps.engagement.clock.now())
+
+    @router.get("/v1/templates", tags=["templates"])
+    async def list_templates(_: Annotated[Principal, requires("engagement:read")]) -> dict[str, Any]:
+        """All templates by id."""
+        async with deps.database.connection() as tx:
+            return {"items": await deps.library.list_templates(tx), "next_cursor": None}
+
+
+def _add_campaigns(router: APIRouter, deps: ApiDeps) -> None:
+    @router.post("/v1/campaigns", status_code=201, tags=["campaigns"])
+    async def create_campaign(body: CampaignInput, _: Annotated[Principal, requires("engagement:write")]) -> dict[str, Any]:
+        """Make or replace a campaign: who enters the segment from now on gets the message, once."""
+        async with deps.database.transaction() as tx:
+            if not await deps.library.has_template(tx, body.template_id):
+                raise TemplateNotFound("Make the template first.", errors=[FieldError("#/template_id", "is not known")])
+            return await deps.library.save_campaign(
+                tx,
+                body.model_dump(exclude={"sender", "causes"})
+                | {"sender": body.sender or deps.default_sender, "causes": sorted(body.causes or DEFAULT_CAUSES)},
+                deps.engagement.clock.now(),
+            )
+
+    @router.get("/v1/campaigns", tags=["campaigns"])
+    async def list_campaigns(_: Annotated[Principal, requires("engagement:read")]) -> dict[str, Any]:
+        """All campaigns with how many messages are in which state."""
+        async with deps.database.connection() as tx:
+            return {"items": await deps.library.list_campaigns(tx), "next_cursor": None}
+
+    @router.patch("/v1/campaigns/{campaign_id}", tags=["campaigns"])
+    async def change_campaign(
+        campaign_id: str, body: CampaignChange, _: Annotated[Principal, requires("engagement:write")]
+    ) -> dict[str, Any]:
+        """Pause or resume."""
+        async with deps.database.transaction() as tx:
+            changed = await deps.library.set_active(tx, campaign_id, active=body.active)
+        if changed is None:
+            raise CampaignNotFound("No campaign has this id.")
+        return changed
+
+    @router.get("/v1/policies", tags=["policies"])
+    async def read_policies(_: Annotated[Principal, requires("engagement:read")]) -> dict[str, Any]:
+        """What holds for all campaigns together."""
+        async with deps.database.connection() as tx:
+            return {"daily_cap": await deps.engagement.outreach.daily_cap(tx)}
+
+    @router.put("/v1/policies", tags=["policies"])
+    async def write_policies(body: PolicyInput, _: Annotated[Principal, requires("engagement:write")]) -> dict[str, Any]:
+        """Set the cap of messages a profile gets per UTC day."""
+        async with deps.database.transaction() as tx:
+            await deps.library.set_daily_cap(tx, body.daily_cap)
+        return {"daily_cap": body.daily_cap}
+
+
+def _add_messages(router: APIRouter, deps: ApiDeps) -> None:
+    @router.get("/v1/messages", tags=["messages"])
+    async def list_messages(
+        response: Response,
+        _: Annotated[Principal, requires("engagement:read")],
+        profile: Annotated[str | None, Query(description="A profile id or kind:value")] = None,
+        campaign: str | None = None,
+        state: str | None = None,
+        limit: Limit = 50,
+        cursor: str | None = None,
+        wait_for: Annotated[UUID | None, Query(description="A touchpoint id: answer once its effects are in.")] = None,
+        wait_ms: WaitMs = DEFAULT_WAIT_MS,
+    ) -> dict[str, Any]:
+        """What was sent, is meant to be sent, or was decided against (state `skipped`, with the reason), newest first."""
+        if wait_for is not None:
+            response.headers[OUTCOME_HEADER] = await deps.arrivals.wait_for(wait_for, wait_ms)
+        before = decode_cursor(cursor, datetime.fromisoformat, UUID) if cursor else None
+        async with deps.database.transaction() as tx:
+            fragments = await _fragments_of(tx, profile, deps) if profile is not None else None
+            rows = await deps.library.list_messages(
+                tx, fragments=fragments, campaign=campaign, state=state, limit=limit + 1, before=before
+            )
+        page = cut_page(rows, limit, lambda row: (row.created_at.isoformat(), row.id))
+        return {"items": [_message(row) for row in page.items], "next_cursor": page.next_cursor}
+
+
+async def _fragments_of(tx: Tx, ref: str, deps: ApiDeps) -> list[UUID]:
+    profile_id = (await resolve_ref(tx, ref, deps.identity_key)).profile_id
+    return (await load_members(tx, [profile_id]))[profile_id]
+
+
+def _message(row: MessageRow) -> dict[str, Any]:
+    return {
+        "id": str(row.id),
+        "campaign_id": row.campaign_id,
+        "profile_id": str(row.profile_id),
+        "segment_id": row.segment_id,
+        "channel": "email",
+        "state": row.state,
+        "reason": row.reason,
+        "recipient": row.recipient,
+        "subject": row.subject,
+        "created_at": format_utc(row.created_at),
+        "updated_at": format_utc(row.updated_at),
+    }
+
+
+def _add_unsubscribe(router: APIRouter, deps: ApiDeps) -> None:
+    @router.get("/u/{token}", tags=["unsubscribe"], response_class=HTMLResponse)
+    async def show_unsubscribe(token: str) -> HTMLResponse:
+        """A page with one button: mail scanners follow links, so a GET changes nothing (RFC 8058)."""
+        message, purpose = await _find_message(token, deps)
+        return HTMLResponse(_UNSUBSCRIBE_PAGE.format(address=escape(message.recipient), purpose=escape(purpose)))
+
+    @router.post("/u/{token}", tags=["unsubscribe"], response_class=HTMLResponse)
+    async def unsubscribe(token: str) -> HTMLResponse:
+        """One click (RFC 8058): consent for the message's purpose by e-mail is denied from now on."""
+        message, purpose = await _find_message(token, deps)
+        async with deps.database.transaction() as tx:
+            at = await _later_than_known(tx, message, purpose, deps)
+            outgoing = [unsubscribe_touchpoint(message, purpose, at, deps.engagement)]
+            staged = await deps.outbox.stage(tx, outgoing)
+        if staged is not None:
+            await deps.outbox.publish(staged, outgoing)
+        return HTMLResponse(_DONE_PAGE.format(address=escape(message.recipient), purpose=escape(purpose)))
+
+
+async def _find_message(token: str, deps: ApiDeps) -> tuple[Claimed, str]:
+    message_id = read_token(token, deps.identity_key)
+    if message_id is not None:
+        async with deps.database.connection() as tx:
+            found = await deps.engagement.outreach.load_message(tx, message_id)
+        if found is not None:
+            return found
+    raise LinkInvalid("This link is not one of ours, or what it belongs to is gone.")
+
+
+async def _later_than_known(tx: Tx, message: Claimed, purpose: str, deps: ApiDeps) -> datetime:
+    """max(now, latest known word + 1 ms): the customer's click is the last word, whatever clocks said before."""
+    now = deps.engagement.clock.now()
+    owner = await tx.fetchval("select profile_id from sub_fragments where fragment = $1", message.fragment)
+    known = (await load_profiles(tx, [owner])).get(owner) if owner is not None else None
+    if known is None or known.snapshot is None:
+        return now
+    consent = msgspec.json.decode(known.snapshot).get("consent", [])
+    latest = latest_consent_at(consent, purpose, "email")
+    return now if latest is None else max(now, parse_utc(latest) + timedelta(milliseconds=1))
+
+
+_PAGE_HEAD = (
+    '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+    "<title>E-mail preferences</title><style>body{{font:16px/1.5 system-ui;max-width:32rem;margin:15vh auto;padding:0 1rem}}"
+    "button{{font:inherit;padding:.6rem 1.2rem;border-radius:.4rem;border:1px solid #444;background:#222;color:#fff}}</style>"
+)
+_UNSUBSCRIBE_PAGE = (
+    _PAGE_HEAD + "<h1>Unsubscribe</h1><p>Stop {purpose} e-mail to <b>{address}</b>?</p>"
+    '<form method="post"><button>Unsubscribe</button></form>'
+)
+_DONE_PAGE = _PAGE_HEAD + "<h1>Done</h1><p><b>{address}</b> gets no more {purpose} e-mail.</p>"
