@@ -9,8 +9,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from deploy.local.errors import PartFailed
-from deploy.local.java import find_java
-from deploy.local.kafka_jars import build_class_path, ensure_jars
+from deploy.local.kafka_tools import build_java_command
 from deploy.local.part import Part
 from deploy.local.ports import HOST, choose_port
 
@@ -21,20 +20,6 @@ JVM = ("-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError", "-XX:+PerfDisableShare
 # Metadata request, version 1, no topics: its answer begins with the brokers that are up and unfenced.
 _METADATA_REQUEST = struct.pack(">hhihi", 3, 1, 1, -1, 0)
 _PROBE_TIMEOUT_S = 1.0
-
-LOGGING = """\
-status = error
-appender.console.type = Console
-appender.console.name = console
-appender.console.layout.type = PatternLayout
-appender.console.layout.pattern = [%d] %p %m (%c)%n
-rootLogger.level = warn
-rootLogger.appenderRef.console.ref = console
-logger.server.name = kafka.server.KafkaRaftServer
-logger.server.level = info
-logger.recovery.name = kafka.log.LogManager
-logger.recovery.level = info
-"""
 
 
 def render_properties(data: Path, port: int, controller_port: int) -> str:
@@ -113,17 +98,12 @@ class Kafka(Part):
 
     def prepare(self) -> None:
         self.data.mkdir(parents=True, exist_ok=True)
-        (self.data / "log4j2.properties").write_text(LOGGING)
         self.properties.write_text(render_properties(self.data / "data", self.port, self.controller_port))
         if not (self.data / "data" / "meta.properties").exists():
             self._format()
 
     def command(self) -> Sequence[str]:
-        return self.java(SERVER, str(self.properties), jvm=(*HEAP, *JVM))
-
-    def java(self, main_class: str, *arguments: str, jvm: Sequence[str] = ()) -> list[str]:
-        logging = f"-Dlog4j2.configurationFile={self.data / 'log4j2.properties'}"
-        return [str(find_java()), *jvm, logging, "-cp", build_class_path(ensure_jars()), main_class, *arguments]
+        return build_java_command(SERVER, str(self.properties), jvm=(*HEAP, *JVM))
 
     def is_ready(self) -> bool:
         """Whether the broker lists itself: it is past recovery, knows its partitions and the controller lets it serve."""
@@ -136,7 +116,7 @@ class Kafka(Part):
     def _format(self) -> None:
         """Give the empty data folder its cluster id."""
         arguments = ("format", "--cluster-id", _new_cluster_id(), "--config", str(self.properties), "--ignore-formatted")
-        done = subprocess.run(self.java(FORMATTER, *arguments), capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(build_java_command(FORMATTER, *arguments), capture_output=True, text=True, timeout=60, check=False)
         if done.returncode != 0:
             said = (done.stdout + done.stderr).strip().splitlines() or ["no reason given"]
             raise PartFailed(f"Kafka couldn't prepare its data folder: {said[-1]}", hint=f"Look at {self.data}")

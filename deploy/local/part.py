@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -33,6 +34,8 @@ class Part(ABC):
         self.port = port
         # Told of every process that is started: the stack tells its warden.
         self.watch: Callable[[ProcessRecord, int], None] = lambda _record, _signal: None
+        # Set to give up waiting for readiness: somebody wants the whole stack to end.
+        self.giving_up = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
 
     @abstractmethod
@@ -115,7 +118,8 @@ class Part(ABC):
                 if self.is_ready():
                     self.complete()
                     return
-            time.sleep(PROBE_PAUSE_S)
+            if self.giving_up.wait(PROBE_PAUSE_S):
+                raise PartFailed(f"{self.title} was told to stop while starting.")
         raise PartFailed(f"{self.title} didn't answer on {HOST}:{self.port} in time: {self.last_words()}", hint=f"See {self.log}")
 
     def start(self) -> None:

@@ -5,8 +5,9 @@ import fcntl
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Collection, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self, TypeVar
@@ -33,6 +34,7 @@ class LocalStack:
         self.home = home.resolve()
         self.home.mkdir(parents=True, exist_ok=True)
         self.parts: dict[str, Part] = {}
+        self._giving_up = threading.Event()
         self._lock = _lock_home(self.home)
         self._warden = _start_warden()
 
@@ -64,6 +66,7 @@ class LocalStack:
     def add(self, part: Part) -> None:
         """Make a part (one of ours, or a service) belong to this stack: started through it, it ends with it."""
         part.watch = self._watch
+        part.giving_up = self._giving_up
         self.parts[part.name] = part
 
     def start_all(self, names: Collection[str]) -> None:
@@ -72,7 +75,13 @@ class LocalStack:
         if not chosen:
             return
         with ThreadPoolExecutor(max_workers=len(chosen), thread_name_prefix="start") as pool:
-            starts = [pool.submit(part.start) for part in chosen]
+            try:
+                starts = [pool.submit(part.start) for part in chosen]
+                wait(starts, return_when=FIRST_EXCEPTION)
+            finally:
+                # Interrupted, or one failed: the others needn't be waited for. All are ready: nobody listens any more.
+                self._giving_up.set()
+        self._giving_up.clear()
         failures = [error for start in starts if (error := start.exception()) is not None]
         if failures:
             self.stop()
@@ -89,14 +98,23 @@ class LocalStack:
         return known
 
     def stop(self) -> None:
-        """Newest first: services before the broker and the database they need for a clean end. Safe to call twice."""
-        for part in reversed(self.parts.values()):
-            part.stop()
+        """In two waves: services first, while the broker and the database they need for a clean end are there. Repeatable."""
+        backing = [part for name, part in self.parts.items() if name in BACKING_PARTS]
+        services = [part for name, part in self.parts.items() if name not in BACKING_PARTS]
+        for wave in (services, backing):
+            with ThreadPoolExecutor(max_workers=max(1, len(wave)), thread_name_prefix="stop") as pool:
+                list(pool.map(Part.stop, wave))
         if self._warden.stdin is not None and not self._warden.stdin.closed:
             with contextlib.suppress(BrokenPipeError):
                 self._warden.stdin.close()
             self._warden.wait(timeout=30)
         self._lock.close()
+
+    def kill(self) -> None:
+        """No waves, no patience: for the second Ctrl-C."""
+        self._giving_up.set()
+        for part in self.parts.values():
+            part.kill()
 
     def __enter__(self) -> Self:
         return self
