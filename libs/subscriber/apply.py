@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from uuid import UUID
 
 from libs.events.envelope import Incoming
@@ -12,8 +11,8 @@ from libs.messaging.outcomes import HANDLED
 from libs.messaging.ports import BatchResult
 from libs.subscriber import store
 from libs.subscriber.changes import Affected, Change, FactTouchpoint, Judge, SaveFacts
-from libs.subscriber.poll import Entry, Poll, read_poll, sort_ids
-from libs.subscriber.store import Owner
+from libs.subscriber.poll import Entry, Poll, as_int, read_poll, sort_ids
+from libs.subscriber.store import Move, Owner, StoredProfile
 from libs.subscriber.waiting import OUTCOME_NUMBERS
 
 
@@ -34,11 +33,12 @@ async def apply_changes(
     fresh = await _save_facts(tx, poll, facts)
     moves = _compute_moves(poll.entries, owners)
     latest = _choose_latest(poll.entries)
-    concerned = _Concerned(owners=owners, moves=moves, fresh=fresh)
-    locked = sort_ids(set(latest) | concerned.profile_ids())
+    concerned = _Concerned(owners, moves, fresh)
+    locked = sort_ids(concerned.profile_ids().union(latest))
     saved = await store.lock_and_save_profiles(tx, locked, latest, keep_snapshots=keep_snapshots)
-    await store.save_owners(tx, moves)
-    affected = await _build_affected(tx, poll, concerned, {profile_id: latest[profile_id] for profile_id in saved})
+    await store.save_moves(tx, moves)
+    changes = _attribute_changes(poll, concerned, {profile_id: latest[profile_id] for profile_id in saved})
+    affected = await _build_affected(tx, changes, concerned, {profile_id: latest[profile_id] for profile_id in saved})
     outgoing = await judge(tx, affected) if affected else ()
     return BatchResult(poll.outcomes, outgoing)
 
@@ -80,14 +80,17 @@ async def _save_facts(tx: Tx, poll: Poll, facts: SaveFacts) -> dict[int, tuple[F
     return {index: tuple(group) for index, group in fresh.items()}
 
 
-def _compute_moves(entries: Iterable[Entry], owners: dict[UUID, Owner]) -> dict[UUID, Owner]:
+def _compute_moves(entries: Iterable[Entry], owners: dict[UUID, Owner]) -> dict[UUID, Move]:
     """Rows of the map that some record knows better: of each fragment the highest membership wins, wherever it stands."""
-    moves: dict[UUID, Owner] = {}
+    moves: dict[UUID, Move] = {}
     for entry in entries:
         for member in entry.record.members:
-            known = moves.get(member.fragment) or owners.get(member.fragment)
-            if known is not None and member.membership > known.membership:
-                moves[member.fragment] = Owner(entry.record.profile_id, member.membership, member.address)
+            known = owners.get(member.fragment)
+            if known is None or member.membership <= known.membership:
+                continue
+            better = moves.get(member.fragment)
+            if better is None or member.membership > better.membership:
+                moves[member.fragment] = Move(entry.record.profile_id, member.membership, member.address)
     return moves
 
 
@@ -100,68 +103,97 @@ def _choose_latest(entries: Iterable[Entry]) -> dict[UUID, ProfileChanged]:
     return latest
 
 
-@dataclass(slots=True)
 class _Concerned:
-    """What the poll changes, before profiles are locked. `owners` as found, `moves` as they will be, `fresh` by place."""
+    """What the poll changes, known before profiles are locked. `fresh` are new touchpoints by their record's place.
 
-    owners: dict[UUID, Owner]
-    moves: dict[UUID, Owner]
-    fresh: dict[int, tuple[FactTouchpoint, ...]]
-    regrouped: set[UUID] = field(default_factory=set)
+    `regrouped` are profiles that a fragment leaves or joins.
+    """
 
-    def __post_init__(self) -> None:
-        for fragment, owner in self.moves.items():
-            before = self.owners[fragment].profile_id
-            if before != owner.profile_id:
-                self.regrouped.update(profile_id for profile_id in (before, owner.profile_id) if profile_id is not None)
+    __slots__ = ("fresh", "moves", "owners", "regrouped")
+
+    def __init__(self, owners: dict[UUID, Owner], moves: dict[UUID, Move], fresh: dict[int, tuple[FactTouchpoint, ...]]) -> None:
+        self.owners, self.moves, self.fresh = owners, moves, fresh
+        self.regrouped: set[UUID] = set()
+        for fragment, move in moves.items():
+            before = owners[fragment].profile_id
+            if before != move.profile_id:
+                self.regrouped.add(move.profile_id)
+                if before is not None:
+                    self.regrouped.add(before)
 
     def owner_of(self, fragment: UUID) -> UUID | None:
+        """Who has the fragment after this poll."""
         return (self.moves.get(fragment) or self.owners[fragment]).profile_id
 
     def profile_ids(self) -> set[UUID]:
         """Profiles that own or owned a fragment that moves or gets a touchpoint."""
-        receiving = {self.owner_of(fact.fragment) for group in self.fresh.values() for fact in group}
-        return self.regrouped | {profile_id for profile_id in receiving if profile_id is not None}
+        ids = set(self.regrouped)
+        for facts in self.fresh.values():
+            for fact in facts:
+                owner = self.owner_of(fact.fragment)
+                if owner is not None:
+                    ids.add(owner)
+        return ids
 
     def touched_by(self, entry: Entry) -> set[UUID]:
-        """Profiles to judge because of this record, its own apart."""
-        touched: set[UUID | None] = {self.owner_of(fact.fragment) for fact in self.fresh.get(entry.index, ())}
-        for member in entry.record.members:
-            move = self.moves.get(member.fragment)
-            if move is not None and move.profile_id == entry.record.profile_id:
-                touched.update((self.owners[member.fragment].profile_id, move.profile_id))
+        """Profiles to judge because of this record's touchpoints and members."""
+        touched = {self.owner_of(fact.fragment) for fact in self.fresh.get(entry.index, ())}
+        if self.moves:
+            for member in entry.record.members:
+                move = self.moves.get(member.fragment)
+                if move is not None and move.profile_id == entry.record.profile_id:
+                    touched.add(self.owners[member.fragment].profile_id)
+                    touched.add(move.profile_id)
         return {profile_id for profile_id in touched if profile_id is not None}
 
 
-async def _build_affected(tx: Tx, poll: Poll, concerned: _Concerned, saved: dict[UUID, ProfileChanged]) -> list[Affected]:
-    """The profiles to judge, sorted, each with the records that touch it; settles the records' outcomes on the way."""
-    changes: dict[UUID, list[Change]] = defaultdict(list)
+def _attribute_changes(poll: Poll, concerned: _Concerned, saved: dict[UUID, ProfileChanged]) -> dict[UUID, list[Change]]:
+    """For each profile to judge the records that touch it. Settles the records' outcomes on the way."""
+    changes: dict[UUID, list[Change]] = {}
     for entry in poll.entries:
         record = entry.record
         is_latest = saved.get(record.profile_id) is record
         touched = concerned.touched_by(entry)
         if is_latest or record.probe:
             touched.add(record.profile_id)
-        if is_latest or touched:
-            poll.outcomes[entry.index] = HANDLED
+        if not touched:
+            continue
+        poll.outcomes[entry.index] = HANDLED
         change = Change(record, concerned.fresh.get(entry.index, ()), is_latest, record.probe)
         for profile_id in touched:
-            changes[profile_id].append(change)
+            changes.setdefault(profile_id, []).append(change)
+    return changes
+
+
+async def _build_affected(
+    tx: Tx, changes: dict[UUID, list[Change]], concerned: _Concerned, saved: dict[UUID, ProfileChanged]
+) -> list[Affected]:
+    """The profiles to judge, sorted, with their members by the map as it is under the locks."""
     profile_ids = sort_ids(set(changes))
     stored = await store.load_profiles(tx, [profile_id for profile_id in profile_ids if profile_id not in saved])
-    members = await store.load_members(tx, profile_ids)
+    members: dict[UUID, list[UUID]] = {profile_id: [] for profile_id in profile_ids}
+    for fragment in concerned.owners:
+        owner = concerned.owner_of(fragment)
+        if owner in members:
+            members[owner].append(fragment)
+    for profile_id, fragment in await store.load_other_members(tx, profile_ids, concerned.owners.keys()):
+        members[profile_id].append(fragment)
     affected = []
     for profile_id in profile_ids:
-        view = stored[profile_id] if profile_id in stored else store.StoredProfile.of(saved[profile_id])
+        own = changes[profile_id]
+        view = stored.get(profile_id) or StoredProfile.of(saved[profile_id])
+        fragments = members[profile_id]
+        if len(fragments) > 1:
+            fragments.sort(key=as_int)
         affected.append(
             Affected(
-                profile_id=profile_id,
-                version=view.version,
-                fragments=tuple(members[profile_id]),
-                snapshot=view.snapshot,
-                changes=tuple(changes[profile_id]),
+                profile_id,
+                view.version,
+                tuple(fragments),
+                view.snapshot,
+                tuple(own),
                 membership_changed=profile_id in concerned.regrouped,
-                probe=any(change.probe and change.record.profile_id == profile_id for change in changes[profile_id]),
+                probe=any(change.probe and change.record.profile_id == profile_id for change in own),
             )
         )
     return affected

@@ -1,9 +1,10 @@
 """What a follower of profile-changes gets to see: new touchpoints by fragment, and the profiles that must be judged again."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 from uuid import UUID
+
+from msgspec import Struct
 
 from libs.events.envelope import Outgoing
 from libs.events.profiles import ProfileChanged
@@ -11,16 +12,14 @@ from libs.events.touchpoints import TouchpointRecorded
 from libs.kit.db import Tx
 
 
-@dataclass(frozen=True, slots=True)
-class FactTouchpoint:
+class FactTouchpoint(Struct, frozen=True):
     """A touchpoint this service sees for the first time, and the fragment it was folded in for ever."""
 
     fragment: UUID
     body: TouchpointRecorded
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """One record of the poll.
 
     `touchpoints` are only those new to this service. `is_latest`: its snapshot is the stored one now (no record of the
@@ -33,8 +32,7 @@ class Change:
     probe: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Affected:
+class Affected(Struct, frozen=True):
     """A profile to judge, with its row locked.
 
     `fragments` are its members by this service's own map, sorted; none: it is exited everywhere. `version` is the highest

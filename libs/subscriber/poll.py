@@ -41,10 +41,10 @@ class Poll:
 
 def sort_ids(ids: set[UUID]) -> list[UUID]:
     """The order in which rows are locked everywhere. PostgreSQL sorts uuid the same way."""
-    return sorted(ids, key=_as_int)
+    return sorted(ids, key=as_int)
 
 
-def _as_int(id_: UUID) -> int:
+def as_int(id_: UUID) -> int:
     return id_.int
 
 

@@ -1,8 +1,9 @@
 """The subscriber's statements, each set-based, one a poll. Lock order: fragments, touchpoint ids, profiles; each sorted."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from uuid import UUID
+
+from msgspec import Struct
 
 from libs.events.profiles import ProfileChanged
 from libs.kit.db import Tx
@@ -11,17 +12,22 @@ APPLIED = 0
 NO_VERSION = -1
 
 
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """A row of the map. `profile_id` None: only a touchpoint has named the fragment yet."""
+class Owner(Struct, frozen=True):
+    """Who has a fragment. `profile_id` None: only a touchpoint has named it yet."""
 
     profile_id: UUID | None
+    membership: int
+
+
+class Move(Struct, frozen=True):
+    """A row of the map as a record knows it better."""
+
+    profile_id: UUID
     membership: int
     address: UUID | None
 
 
-@dataclass(frozen=True, slots=True)
-class StoredProfile:
+class StoredProfile(Struct, frozen=True):
     """The highest version seen, and its view where there is one: an absorbed profile has none."""
 
     version: int
@@ -42,11 +48,11 @@ async def lock_fragments(tx: Tx, fragments: Sequence[UUID]) -> dict[UUID, Owner]
         fragments,
     )
     rows = await tx.fetch(
-        "SELECT fragment, profile_id, membership, address FROM sub_fragments"
+        "SELECT fragment, profile_id, membership FROM sub_fragments"
         " WHERE fragment = ANY($1::uuid[]) ORDER BY fragment FOR UPDATE",
         fragments,
     )
-    return {row[0]: Owner(row[1], row[2], row[3]) for row in rows}
+    return {fragment: Owner(profile_id, membership) for fragment, profile_id, membership in rows}
 
 
 async def find_dead(tx: Tx, ids: Sequence[UUID]) -> set[UUID]:
@@ -112,18 +118,18 @@ async def lock_and_save_profiles(
     return {row[0] for row in rows}
 
 
-async def save_owners(tx: Tx, owners: Mapping[UUID, Owner]) -> None:
+async def save_moves(tx: Tx, moves: Mapping[UUID, Move]) -> None:
     """Write the rows of the map that changed. Their locks are held."""
-    if not owners:
+    if not moves:
         return
     await tx.execute(
         "UPDATE sub_fragments AS f SET profile_id = n.profile_id, membership = n.membership, address = n.address"
         " FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::uuid[]) AS n (fragment, profile_id, membership, address)"
         " WHERE f.fragment = n.fragment",
-        list(owners),
-        [owner.profile_id for owner in owners.values()],
-        [owner.membership for owner in owners.values()],
-        [owner.address for owner in owners.values()],
+        list(moves),
+        [move.profile_id for move in moves.values()],
+        [move.membership for move in moves.values()],
+        [move.address for move in moves.values()],
     )
 
 
@@ -136,15 +142,26 @@ async def load_profiles(tx: Tx, profile_ids: Sequence[UUID]) -> dict[UUID, Store
     return {row[0]: StoredProfile(row[1], row[2]) for row in rows}
 
 
+async def load_other_members(tx: Tx, profile_ids: Sequence[UUID], known: Collection[UUID]) -> list[tuple[UUID, UUID]]:
+    """(profile, fragment) of these profiles' members apart from those known: locked by us, so nobody else can move them."""
+    if not profile_ids:
+        return []
+    rows = await tx.fetch(
+        "SELECT profile_id, fragment FROM sub_fragments WHERE profile_id = ANY($1::uuid[]) AND fragment <> ALL($2::uuid[])",
+        profile_ids,
+        known,
+    )
+    return [(profile_id, fragment) for profile_id, fragment in rows]
+
+
 async def load_members(tx: Tx, profile_ids: Sequence[UUID]) -> dict[UUID, list[UUID]]:
     """The fragments of each profile, sorted. To be called in a statement of its own once the profiles are locked."""
     members: dict[UUID, list[UUID]] = {profile_id: [] for profile_id in profile_ids}
-    if profile_ids:
-        rows = await tx.fetch(
-            "SELECT profile_id, fragment FROM sub_fragments WHERE profile_id = ANY($1::uuid[]) ORDER BY fragment", profile_ids
-        )
-        for profile_id, fragment in rows:
-            members[profile_id].append(fragment)
+    rows = await tx.fetch(
+        "SELECT profile_id, fragment FROM sub_fragments WHERE profile_id = ANY($1::uuid[]) ORDER BY fragment", profile_ids
+    )
+    for profile_id, fragment in rows:
+        members[profile_id].append(fragment)
     return members
 
 
