@@ -18,5 +18,9 @@ class PartFailed(LocalStackError):
     """A part's process ended, or didn't answer in time."""
 
 
+class StartGivenUp(LocalStackError):
+    """The stack was told to end while this part was still starting."""
+
+
 class HomeInUse(LocalStackError):
     """Another process already runs a stack in this home."""

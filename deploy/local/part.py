@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from deploy.local.errors import PartFailed
+from deploy.local.errors import PartFailed, StartGivenUp
 from deploy.local.ports import HOST
 from deploy.local.records import ProcessRecord, find_recorded, load_record, remove_record, save_record
 
@@ -86,11 +86,13 @@ class Part(ABC):
 
     def launch(self) -> ProcessRecord:
         """Start the process and return at once; `wait_ready` tells when it serves."""
+        self._check_wanted()
         self._end_leftover()
         self.prepare()
         self.log.parent.mkdir(parents=True, exist_ok=True)
         if self.log.exists() and self.log.stat().st_size > LOG_LIMIT_BYTES:
             self.log.replace(self.log.with_suffix(".log.1"))
+        self._check_wanted()
         with self.log.open("ab") as log:
             # A session of its own: Ctrl-C in the terminal must reach the starter only, which then stops the parts in order.
             self._process = subprocess.Popen(
@@ -119,7 +121,7 @@ class Part(ABC):
                     self.complete()
                     return
             if self.giving_up.wait(PROBE_PAUSE_S):
-                raise PartFailed(f"{self.title} was told to stop while starting.")
+                self._check_wanted()
         raise PartFailed(f"{self.title} didn't answer on {HOST}:{self.port} in time: {self.last_words()}", hint=f"See {self.log}")
 
     def start(self) -> None:
@@ -155,6 +157,10 @@ class Part(ABC):
         except OSError:
             return "no log"
         return next((line.strip() for line in reversed(lines) if line.strip()), "an empty log")
+
+    def _check_wanted(self) -> None:
+        if self.giving_up.is_set():
+            raise StartGivenUp(f"{self.title} was told to stop while starting.")
 
     def _kill(self, process: subprocess.Popen[bytes], family: Sequence[psutil.Process]) -> None:
         process.kill()

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self, TypeVar
 
-from deploy.local.errors import HomeInUse, LocalStackError
+from deploy.local.errors import HomeInUse, LocalStackError, StartGivenUp
 from deploy.local.kafka import Kafka
 from deploy.local.mail import MailSink
 from deploy.local.part import Part
@@ -70,22 +70,23 @@ class LocalStack:
         self.parts[part.name] = part
 
     def start_all(self, names: Collection[str]) -> None:
-        """Side by side; when one fails the others are stopped again and its error is raised."""
+        """Side by side. When one fails its error is raised, the others stop waiting, and the stack can only be stopped."""
         chosen = [part for name, part in self.parts.items() if name in names]
         if not chosen:
             return
         with ThreadPoolExecutor(max_workers=len(chosen), thread_name_prefix="start") as pool:
+            starts = [pool.submit(part.start) for part in chosen]
             try:
-                starts = [pool.submit(part.start) for part in chosen]
-                wait(starts, return_when=FIRST_EXCEPTION)
-            finally:
-                # Interrupted, or one failed: the others needn't be waited for. All are ready: nobody listens any more.
-                self._giving_up.set()
-        self._giving_up.clear()
+                done, _ = wait(starts, return_when=FIRST_EXCEPTION)
+                has_failed = any(start.exception() is not None for start in done)
+            except BaseException:
+                self.give_up()
+                raise
+            if has_failed:
+                self.give_up()  # the others needn't be waited for
         failures = [error for start in starts if (error := start.exception()) is not None]
         if failures:
-            self.stop()
-            raise failures[0]
+            raise next((error for error in failures if not isinstance(error, StartGivenUp)), failures[0])
 
     def environment(self) -> dict[str, str]:
         """The addresses as the services read them."""
@@ -99,6 +100,7 @@ class LocalStack:
 
     def stop(self) -> None:
         """In two waves: services first, while the broker and the database they need for a clean end are there. Repeatable."""
+        self.give_up()
         backing = [part for name, part in self.parts.items() if name in BACKING_PARTS]
         services = [part for name, part in self.parts.items() if name not in BACKING_PARTS]
         for wave in (services, backing):
@@ -112,9 +114,13 @@ class LocalStack:
 
     def kill(self) -> None:
         """No waves, no patience: for the second Ctrl-C."""
-        self._giving_up.set()
+        self.give_up()
         for part in self.parts.values():
             part.kill()
+
+    def give_up(self) -> None:
+        """Whoever waits for a part to get ready stops waiting: this stack is about to end."""
+        self._giving_up.set()
 
     def __enter__(self) -> Self:
         return self
