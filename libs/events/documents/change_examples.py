@@ -8,6 +8,7 @@ from libs.events.documents.story import (
     ADA,
     ADA_BEFORE,
     BEN,
+    BENS_EMAIL,
     EMAIL,
     USER,
     VERSIONS,
@@ -16,7 +17,7 @@ from libs.events.documents.story import (
     show,
     view,
 )
-from libs.events.documents.touchpoint_examples import IDENTIFY, ORDER, PAGE, REFUND, STORY
+from libs.events.documents.touchpoint_examples import IDENTIFY, LEAD, ORDER, PAGE, REFUND, STORY
 from libs.events.loyalty import LoyaltyBalanceChanged
 from libs.events.profiles import AppliedTouchpoint, Member, ProfileChanged, TouchpointDismissed
 from libs.events.segments import SegmentMembershipChanged, SegmentsJudged
@@ -158,6 +159,27 @@ CHANGES: Final[tuple[tuple[str, ProfileChanged], ...]] = (
         ),
     ),
     (
+        "somebody else's profile",
+        ProfileChanged(
+            profile_id=BEN,
+            version=VERSIONS + 1,
+            changed_at=minutes(16),
+            founding=BENS_EMAIL.fragment,
+            parts=("identifiers", "membership", "lead"),
+            causes=("touchpoint",),
+            members=(_member(BENS_EMAIL, 1),),
+            touchpoints=_applied(LEAD),
+            snapshot=view(
+                BEN,
+                VERSIONS + 1,
+                minutes(16),
+                identifiers=[show(BENS_EMAIL, minutes(16))],
+                traits={"email": "ben@example.org"},
+                lead={"stage": "lead", "since": minutes(16)},
+            ),
+        ),
+    ),
+    (
         "the current record once more, because a reader waits for the facets",
         msgspec.structs.replace(_AFTER_REFUND, touchpoints=(), probe=True),
     ),
@@ -166,11 +188,11 @@ CHANGES: Final[tuple[tuple[str, ProfileChanged], ...]] = (
 DISMISSED: Final = (
     (
         "a touchpoint that changed nothing",
-        TouchpointDismissed(touchpoint_id=STORY[-1][1].id, outcome="ignored", reason="suppressed"),
+        TouchpointDismissed(touchpoint_id=STORY[7][1].id, outcome="ignored", reason="suppressed"),
     ),
     (
         "a touchpoint that nobody could apply",
-        TouchpointDismissed(touchpoint_id=STORY[-2][1].id, outcome="dead_lettered", reason="malformed"),
+        TouchpointDismissed(touchpoint_id=STORY[8][1].id, outcome="dead_lettered", reason="malformed"),
     ),
 )
 

@@ -65,6 +65,7 @@ REFUND: Final = touch(
     order=OrderStatement(step="refunded", order_id="1001", refund_id="77", amount="20.00"),
     flags=("number_as_text",),
 )
+LEAD: Final = touch("lead-1", "Lead Captured", minutes(16), BENS_EMAIL, properties={"lead_source": "fair", "budget": 1.50})
 
 STORY: Final[tuple[tuple[str, TouchpointRecorded], ...]] = (
     ("an anonymous page view with a campaign", PAGE),
@@ -205,7 +206,7 @@ STORY: Final[tuple[tuple[str, TouchpointRecorded], ...]] = (
     ),
     (
         "a lead, with the sender's numbers untouched",
-        touch("lead-1", "Lead Captured", minutes(16), BENS_EMAIL, properties={"lead_source": "fair", "budget": 1.50}),
+        LEAD,
     ),
 )
 
