@@ -57,7 +57,15 @@ class Principal:
 class Access(Protocol):
     """Looks keys up without I/O. None means: no such key, or revoked. Raises Unavailable while nothing could be loaded yet."""
 
-    def source_for(self, write_key: str) -> Source | None: ...
+    def source_for(self, write_key: str) -> Source | None:
+        """The enabled source of an active write key."""
+        ...
+
+    def find_source(self, write_key: str) -> Source | None:
+        """The source of an active write key, a disabled one too: what such a one sends is parked, not refused."""
+        ...
+
+    def source_by_id(self, source_id: str) -> Source | None: ...
 
     def principal_for(self, api_key: str) -> Principal | None: ...
 
@@ -137,12 +145,10 @@ class AccessCache:
         self._principals = {row["hash"]: Principal(row["name"], frozenset(row["scopes"])) for row in api_keys}
 
     def source_for(self, write_key: str) -> Source | None:
-        """The enabled source of an active write key."""
         source = self.find_source(write_key)
         return source if source is not None and source.enabled else None
 
     def find_source(self, write_key: str) -> Source | None:
-        """The source of an active write key, a disabled one too: what such a one sends is parked, not refused."""
         if self._sources is None:
             raise Unavailable("Keys can't be checked yet: the database is away.")
         return self._sources.get(hash_key(write_key))

@@ -7,9 +7,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _EXCESS_FRACTION = re.compile(r"([.,]\d{6})\d+")
 _SHORT_OFFSET = re.compile(r"([+-]\d{2})$")
-_INSTANT = re.compile(
-    r"\d{4}-\d{2}-\d{2}(?:[Tt ]\d{2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?(?:\s?(?:[Zz]|[+-]\d{2}(?::?\d{2})?))?)?", re.ASCII
-)
+_LEAP_SECOND = re.compile(r"(T\d{2}:\d{2}| \d{2}:\d{2}):60")
+_INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?(?: ?(?:Z|[+-]\d{2}(?::?\d{2})?))?)?", re.ASCII)
+_USUAL_LENGTH = len("2026-01-02T03:04:05.678Z")
 _DURATION = re.compile(
     r"P(?!$)(?:(?P<weeks>\d+)W)?(?:(?P<days>\d+)D)?(?:T(?=\d)(?:(?P<hours>\d+)H)?(?:(?P<minutes>\d+)M)?(?:(?P<seconds>\d+(?:\.\d{1,6})?)S)?)?",
     re.ASCII,
@@ -33,19 +33,28 @@ def format_utc(instant: datetime) -> str:
 def parse_utc(text: str) -> datetime:
     """Any RFC 3339 instant, and the ISO 8601 forms clients send: a date alone, a space for the T, offsets without colon.
 
-    Without a zone it is UTC; finer than microseconds is cut. Raises ValueError, also for years that UTC can't hold.
+    Without a zone it is UTC; finer than microseconds is cut; a leap second is the second after it. Raises ValueError, also for
+    years that UTC can't hold.
     """
-    text = text.strip()
+    if len(text) == _USUAL_LENGTH and text[4] == text[7] == "-" and text[10] == "T" and text[-1] == "Z":
+        try:
+            return datetime.fromisoformat(text)  # 2026-01-02T03:04:05.678Z, as nearly everybody sends it
+        except ValueError:
+            pass  # a leap second, or nonsense: the careful way tells
+    return _parse_carefully(text.strip().upper())
+
+
+def _parse_carefully(text: str) -> datetime:
     if _INSTANT.fullmatch(text) is None:
         raise ValueError("not an RFC 3339 instant")
-    text = _EXCESS_FRACTION.sub(r"\1", text).replace(" +", "+").replace(" -", "-").replace(" Z", "Z").replace(" z", "Z")
+    text = _EXCESS_FRACTION.sub(r"\1", text).replace(" +", "+").replace(" -", "-").replace(" Z", "Z")
     if len(text) > len("2026-01-01"):
         text = _SHORT_OFFSET.sub(r"\1:00", text)
-    instant = datetime.fromisoformat(text)
-    if instant.tzinfo is None:
-        return instant.replace(tzinfo=UTC)
+    text, is_leap = _LEAP_SECOND.subn(r"\1:59", text)
     try:
-        return instant.astimezone(UTC)
+        instant = datetime.fromisoformat(text)
+        instant = instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+        return instant + timedelta(seconds=is_leap)
     except OverflowError as error:
         raise ValueError("the instant lies outside the years 1 to 9999") from error
 
