@@ -1,7 +1,9 @@
 """Apply a poll of profile-changes exactly once, in any order, with several workers (DESIGN section 4.5)."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from libs.events.envelope import Incoming
@@ -12,12 +14,18 @@ from libs.messaging.ports import BatchResult
 from libs.subscriber import store
 from libs.subscriber.changes import Affected, Change, FactTouchpoint, Judge, SaveFacts
 from libs.subscriber.poll import Entry, Poll, as_int, read_poll, sort_ids
-from libs.subscriber.store import Move, Owner, StoredProfile
+from libs.subscriber.store import Known, Move, Owner, StoredProfile
 from libs.subscriber.waiting import OUTCOME_NUMBERS
 
 
 async def apply_changes(
-    tx: Tx, messages: Sequence[Incoming], *, facts: SaveFacts, judge: Judge, keep_snapshots: bool
+    tx: Tx,
+    messages: Sequence[Incoming],
+    *,
+    facts: SaveFacts,
+    judge: Judge,
+    keep_snapshots: bool,
+    now: datetime | None = None,
 ) -> BatchResult:
     """Handle a poll: save facts by fragment, take over views and memberships, judge every profile that any of it touches.
 
@@ -25,6 +33,8 @@ async def apply_changes(
     of theirs now. (2) Touchpoint ids are inserted; only new ones go to `facts`. (3) Profiles are locked, sorted: those of
     the records, and those that own or owned a fragment concerned. (4) Only then the map is read, in a statement of its own,
     and `judge` is called. A worker that moves a fragment locks both profiles, so whoever judges last sees all of it.
+
+    `now` is for those who judge by the clock: it gives `Affected.instant`, which is stored with the profile.
     """
     poll = read_poll(messages)
     owners = await store.lock_fragments(tx, poll.named_fragments())
@@ -35,12 +45,22 @@ async def apply_changes(
     latest = _choose_latest(poll.entries)
     concerned = _Concerned(owners, moves, fresh)
     locked = sort_ids(concerned.profile_ids().union(latest))
-    saved = await store.lock_and_save_profiles(tx, locked, latest, keep_snapshots=keep_snapshots)
+    known = await store.lock_known_profiles(tx, locked)
+    instants = concerned.compute_instants(locked, known, now) if now is not None else {}
+    newer = [latest[id_] for id_ in locked if id_ in latest and _is_newer(latest[id_], known)]
+    saved_ids = await store.save_profiles(tx, newer, instants, keep_snapshots=keep_snapshots)
     await store.save_moves(tx, moves)
-    changes = _attribute_changes(poll, concerned, {profile_id: latest[profile_id] for profile_id in saved})
-    affected = await _build_affected(tx, changes, concerned, {profile_id: latest[profile_id] for profile_id in saved})
+    saved = {profile_id: latest[profile_id] for profile_id in saved_ids}
+    changes = _attribute_changes(poll, concerned, saved)
+    await store.save_judged_at(tx, {id_: instants[id_] for id_ in changes if id_ in instants and id_ not in saved})
+    affected = await _build_affected(tx, changes, concerned, _Profiles(saved, known, instants))
     outgoing = await judge(tx, affected) if affected else ()
     return BatchResult(poll.outcomes, outgoing)
+
+
+def _is_newer(record: ProfileChanged, known: Mapping[UUID, Known]) -> bool:
+    stored = known.get(record.profile_id)
+    return stored is None or stored.version < record.version
 
 
 async def _drop_dead(tx: Tx, poll: Poll, owners: dict[UUID, Owner]) -> None:
@@ -135,6 +155,19 @@ class _Concerned:
                     ids.add(owner)
         return ids
 
+    def compute_instants(self, profile_ids: Iterable[UUID], known: Mapping[UUID, Known], now: datetime) -> dict[UUID, datetime]:
+        """When each profile is judged: now, but never before the receipt of what is judged, nor before the time before."""
+        instants = dict.fromkeys(profile_ids, now)
+        for profile_id, stored in known.items():
+            if stored.judged_at is not None and stored.judged_at > now:
+                instants[profile_id] = stored.judged_at
+        for facts in self.fresh.values():
+            for fact in facts:
+                owner = self.owner_of(fact.fragment)
+                if owner is not None and fact.body.received_at > instants[owner]:
+                    instants[owner] = fact.body.received_at
+        return instants
+
     def touched_by(self, entry: Entry) -> set[UUID]:
         """Profiles to judge because of this record's touchpoints and members."""
         touched = {self.owner_of(fact.fragment) for fact in self.fresh.get(entry.index, ())}
@@ -152,25 +185,59 @@ def _attribute_changes(poll: Poll, concerned: _Concerned, saved: dict[UUID, Prof
     changes: dict[UUID, list[Change]] = {}
     for entry in poll.entries:
         record = entry.record
-        is_latest = saved.get(record.profile_id) is record
         touched = concerned.touched_by(entry)
-        if is_latest or record.probe:
+        if record.profile_id in saved or record.probe:
             touched.add(record.profile_id)
         if not touched:
             continue
         poll.outcomes[entry.index] = HANDLED
+        is_latest = saved.get(record.profile_id) is record
         change = Change(record, concerned.fresh.get(entry.index, ()), is_latest, record.probe)
         for profile_id in touched:
             changes.setdefault(profile_id, []).append(change)
     return changes
 
 
+class _Profiles(NamedTuple):
+    """Views saved in this poll, what was known before it, and the instants of judgement where the clock matters."""
+
+    saved: dict[UUID, ProfileChanged]
+    known: dict[UUID, Known]
+    instants: dict[UUID, datetime]
+
+
 async def _build_affected(
-    tx: Tx, changes: dict[UUID, list[Change]], concerned: _Concerned, saved: dict[UUID, ProfileChanged]
+    tx: Tx, changes: dict[UUID, list[Change]], concerned: _Concerned, profiles: _Profiles
 ) -> list[Affected]:
     """The profiles to judge, sorted, with their members by the map as it is under the locks."""
+    saved, known, instants = profiles
     profile_ids = sort_ids(set(changes))
     stored = await store.load_profiles(tx, [profile_id for profile_id in profile_ids if profile_id not in saved])
+    members = await _gather_members(tx, profile_ids, concerned)
+    affected = []
+    for profile_id in profile_ids:
+        own = changes[profile_id]
+        view = stored.get(profile_id) or StoredProfile.of(saved[profile_id])
+        before = known.get(profile_id)
+        affected.append(
+            Affected(
+                profile_id,
+                view.version,
+                tuple(members[profile_id]),
+                view.snapshot,
+                tuple(own),
+                membership_changed=profile_id in concerned.regrouped,
+                probe=any(change.probe and change.record.profile_id == profile_id for change in own),
+                previous_version=before.version if before else None,
+                judged_at=before.judged_at if before else None,
+                instant=instants.get(profile_id),
+            )
+        )
+    return affected
+
+
+async def _gather_members(tx: Tx, profile_ids: list[UUID], concerned: _Concerned) -> dict[UUID, list[UUID]]:
+    """Of the locked rows of the map we know who has them; the others are asked for now, after the profiles' locks."""
     members: dict[UUID, list[UUID]] = {profile_id: [] for profile_id in profile_ids}
     for fragment in concerned.owners:
         owner = concerned.owner_of(fragment)
@@ -178,22 +245,7 @@ async def _build_affected(
             members[owner].append(fragment)
     for profile_id, fragment in await store.load_other_members(tx, profile_ids, concerned.owners.keys()):
         members[profile_id].append(fragment)
-    affected = []
-    for profile_id in profile_ids:
-        own = changes[profile_id]
-        view = stored.get(profile_id) or StoredProfile.of(saved[profile_id])
-        fragments = members[profile_id]
+    for fragments in members.values():
         if len(fragments) > 1:
             fragments.sort(key=as_int)
-        affected.append(
-            Affected(
-                profile_id,
-                view.version,
-                tuple(fragments),
-                view.snapshot,
-                tuple(own),
-                membership_changed=profile_id in concerned.regrouped,
-                probe=any(change.probe and change.record.profile_id == profile_id for change in own),
-            )
-        )
-    return affected
+    return members

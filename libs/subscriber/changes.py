@@ -1,6 +1,7 @@
 """What a follower of profile-changes gets to see: new touchpoints by fragment, and the profiles that must be judged again."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 from typing import TypeAlias
 from uuid import UUID
 
@@ -37,7 +38,11 @@ class Affected(Struct, frozen=True):
 
     `fragments` are its members by this service's own map, sorted; none: it is exited everywhere. `version` is the highest
     seen, `snapshot` that version's view (None where none was kept). `changes` are the poll's records that touch it, by
-    their key or by the fragment of a touchpoint. `membership_changed`: a fragment came or left in this poll.
+    their key or by the fragment of a touchpoint, older versions than the latest included. `membership_changed`: a fragment
+    came or left in this poll. `previous_version` was the highest before this poll (None: the profile is new here).
+
+    Where the service judges by the clock: `judged_at` is the instant of the judgement before (None: never), `instant` that
+    of this one, never before the receipt of what is judged, never before `judged_at`; it is stored as the next `judged_at`.
     """
 
     profile_id: UUID
@@ -47,6 +52,9 @@ class Affected(Struct, frozen=True):
     changes: tuple[Change, ...]
     membership_changed: bool
     probe: bool
+    previous_version: int | None = None
+    judged_at: datetime | None = None
+    instant: datetime | None = None
 
 
 SaveFacts: TypeAlias = Callable[[Tx, Sequence[FactTouchpoint]], Awaitable[None]]

@@ -1,6 +1,7 @@
 """The subscriber's statements, each set-based, one a poll. Lock order: fragments, touchpoint ids, profiles; each sorted."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
 from uuid import UUID
 
 from msgspec import Struct
@@ -9,7 +10,6 @@ from libs.events.profiles import ProfileChanged
 from libs.kit.db import Tx
 
 APPLIED = 0
-NO_VERSION = -1
 
 
 class Owner(Struct, frozen=True):
@@ -27,11 +27,19 @@ class Move(Struct, frozen=True):
     address: UUID | None
 
 
+class Known(Struct, frozen=True):
+    """What was stored of a profile before this poll."""
+
+    version: int
+    judged_at: datetime | None
+
+
 class StoredProfile(Struct, frozen=True):
-    """The highest version seen, and its view where there is one: an absorbed profile has none."""
+    """The highest version seen, its view where there is one (an absorbed profile has none), and when it was judged last."""
 
     version: int
     snapshot: bytes | None
+    judged_at: datetime | None = None
 
     @classmethod
     def of(cls, record: ProfileChanged) -> "StoredProfile":
@@ -87,35 +95,49 @@ async def insert_dismissed(tx: Tx, outcomes: Mapping[UUID, int]) -> set[UUID]:
     return {row[0] for row in rows}
 
 
-async def lock_and_save_profiles(
-    tx: Tx, profile_ids: Sequence[UUID], latest: Mapping[UUID, ProfileChanged], *, keep_snapshots: bool
-) -> set[UUID]:
-    """Lock every profile in the order given (sorted) and save those records that are newer; the ids that were saved.
-
-    One statement does both: an upsert whose condition is false still locks the row. A profile without a record in this
-    poll has a row already (it owns or owned a fragment) and comes with a version that is never newer.
-    """
+async def lock_known_profiles(tx: Tx, profile_ids: Sequence[UUID]) -> dict[UUID, Known]:
+    """Lock those that have a row, in the order given (sorted)."""
     if not profile_ids:
-        return set()
-    columns: tuple[list[object], ...] = ([], [], [], [])
-    for profile_id in profile_ids:
-        record = latest.get(profile_id)
-        row: tuple[object, ...] = (profile_id, NO_VERSION, None, None)
-        if record is not None:
-            snapshot = StoredProfile.of(record).snapshot if keep_snapshots else None
-            row = (record.founding, record.version, record.absorbed_into, snapshot)
-        for column, value in zip(columns, row, strict=True):
-            column.append(value)
+        return {}
     rows = await tx.fetch(
-        "INSERT INTO sub_profiles AS known (profile_id, founding, version, absorbed_into, snapshot)"
-        " SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::uuid[], $5::bytea[])"
-        " ON CONFLICT (profile_id) DO UPDATE SET"
-        " version = excluded.version, absorbed_into = excluded.absorbed_into, snapshot = excluded.snapshot"
-        " WHERE known.version < excluded.version RETURNING known.profile_id",
+        "SELECT profile_id, version, judged_at FROM sub_profiles"
+        " WHERE profile_id = ANY($1::uuid[]) ORDER BY profile_id FOR UPDATE",
         profile_ids,
-        *columns,
+    )
+    return {profile_id: Known(version, judged_at) for profile_id, version, judged_at in rows}
+
+
+async def save_profiles(
+    tx: Tx, records: Sequence[ProfileChanged], instants: Mapping[UUID, datetime], *, keep_snapshots: bool
+) -> set[UUID]:
+    """Save views that are newer than those stored, sorted by profile; the ids that were saved. New rows are locked by it."""
+    if not records:
+        return set()
+    rows = await tx.fetch(
+        "INSERT INTO sub_profiles AS known (profile_id, founding, version, absorbed_into, snapshot, judged_at)"
+        " SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::uuid[], $5::bytea[], $6::timestamptz[])"
+        " ON CONFLICT (profile_id) DO UPDATE SET version = excluded.version, absorbed_into = excluded.absorbed_into,"
+        " snapshot = excluded.snapshot, judged_at = coalesce(excluded.judged_at, known.judged_at)"
+        " WHERE known.version < excluded.version RETURNING known.profile_id",
+        [record.profile_id for record in records],
+        [record.founding for record in records],
+        [record.version for record in records],
+        [record.absorbed_into for record in records],
+        [StoredProfile.of(record).snapshot if keep_snapshots else None for record in records],
+        [instants.get(record.profile_id) for record in records],
     )
     return {row[0] for row in rows}
+
+
+async def save_judged_at(tx: Tx, instants: Mapping[UUID, datetime]) -> None:
+    """When these profiles were judged last. Their locks are held."""
+    if instants:
+        await tx.execute(
+            "UPDATE sub_profiles AS p SET judged_at = n.judged_at"
+            " FROM unnest($1::uuid[], $2::timestamptz[]) AS n (profile_id, judged_at) WHERE p.profile_id = n.profile_id",
+            list(instants),
+            list(instants.values()),
+        )
 
 
 async def save_moves(tx: Tx, moves: Mapping[UUID, Move]) -> None:
@@ -169,11 +191,11 @@ async def lock_profiles(tx: Tx, profile_ids: Iterable[UUID]) -> dict[UUID, Store
     """Lock profiles that are known, sorted, for whoever judges without a record: back-fills, timers, commands."""
     ids = sorted(set(profile_ids))
     rows = await tx.fetch(
-        "SELECT profile_id, version, snapshot FROM sub_profiles"
+        "SELECT profile_id, version, snapshot, judged_at FROM sub_profiles"
         " WHERE profile_id = ANY($1::uuid[]) ORDER BY profile_id FOR UPDATE",
         ids,
     )
-    return {row[0]: StoredProfile(row[1], row[2]) for row in rows}
+    return {row[0]: StoredProfile(row[1], row[2], row[3]) for row in rows}
 
 
 async def mark_dead(tx: Tx, ids: Iterable[UUID]) -> None:

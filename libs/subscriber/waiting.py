@@ -28,7 +28,11 @@ async def find_outcomes(tx: Tx, touchpoint_ids: list[UUID]) -> dict[UUID, Applie
 
 async def wait_for(database: Database, touchpoint_id: UUID, wait_ms: int, clock: Clock) -> AppliedOutcome:
     """What became of the touchpoint, once it is in. For a service with many waiting readers `Arrivals` asks for all at once."""
-    return await Arrivals(database, clock).wait_for(touchpoint_id, wait_ms)
+    arrivals = Arrivals(database, clock)
+    try:
+        return await arrivals.wait_for(touchpoint_id, wait_ms)
+    finally:
+        await arrivals.close()
 
 
 class Arrivals:

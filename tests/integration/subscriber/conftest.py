@@ -1,6 +1,7 @@
 """A subscriber's schema, and a small follower that judges by counting: what every real one does, in three lines."""
 
 from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
 from uuid import UUID, uuid4
 
 import pytest
@@ -41,8 +42,8 @@ class Follower:
     def __init__(self) -> None:
         self.judged: list[Affected] = []
 
-    async def handle(self, tx: Tx, messages: Sequence[Incoming]) -> BatchResult:
-        return await apply_changes(tx, messages, facts=self.save_facts, judge=self.judge, keep_snapshots=True)
+    async def handle(self, tx: Tx, messages: Sequence[Incoming], now: datetime | None = None) -> BatchResult:
+        return await apply_changes(tx, messages, facts=self.save_facts, judge=self.judge, keep_snapshots=True, now=now)
 
     async def save_facts(self, tx: Tx, touchpoints: Sequence[FactTouchpoint]) -> None:
         # No ON CONFLICT: a touchpoint that came twice would fail here.

@@ -1,5 +1,6 @@
 """What a record does, one rule a test."""
 
+from datetime import timedelta
 from uuid import UUID
 
 from msgspec import Raw
@@ -121,3 +122,37 @@ async def test_a_dismissed_touchpoint_counts_as_in_and_may_still_be_applied(data
     async with database.connection() as connection:
         assert await find_outcomes(connection, [TOUCHPOINT]) == {TOUCHPOINT: "applied"}
     assert (await read_levels(database))[PROFILE] == (1, (FRAGMENT,), 1)
+
+
+async def test_gaps_between_versions_can_be_seen(database: Database, follower: Follower) -> None:
+    await apply(database, follower, make_changed(version=2))
+    assert follower.judged[0].previous_version is None
+    await apply(database, follower, make_changed(version=5), make_changed(version=4))
+    [affected] = follower.judged
+    assert affected.previous_version == 2
+    assert sorted(change.record.version for change in affected.changes) == [4, 5]
+    assert [change.is_latest for change in affected.changes] == [True, False]
+
+
+async def test_the_instant_of_judgement_never_runs_backwards(database: Database, follower: Follower) -> None:
+    early, late = AT - timedelta(hours=1), AT + timedelta(hours=1)
+    received_at_noon = make_changed(touchpoints=(make_applied(FRAGMENT, TOUCHPOINT),))
+    seen = []
+    for now, event in (
+        (early, received_at_noon),
+        (late, make_changed(version=2)),
+        (AT, make_changed(version=3)),
+        (late + timedelta(hours=1), make_changed(version=3, probe=True)),
+        (late, make_changed(version=3, probe=True)),
+    ):
+        follower.judged.clear()
+        async with database.transaction() as tx:
+            await follower.handle(tx, [make_incoming(event, key=PROFILE)], now=now)
+        seen.append((follower.judged[0].judged_at, follower.judged[0].instant))
+    assert seen == [
+        (None, AT),
+        (AT, late),
+        (late, late),
+        (late, late + timedelta(hours=1)),
+        (late + timedelta(hours=1), late + timedelta(hours=1)),
+    ]
