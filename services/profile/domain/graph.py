@@ -35,6 +35,8 @@ class Identifier(Protocol):
     @property
     def kind(self) -> str: ...
     @property
+    def value(self) -> str: ...
+    @property
     def verified(self) -> bool: ...
 
 
@@ -111,17 +113,23 @@ def compute_profile_id(founding: UUID) -> UUID:
 
 @dataclass(slots=True)
 class Applied(Generic[T]):
-    """A touchpoint at its place in the order of application, and the fragment it is folded in."""
+    """A touchpoint at its place in the order of application, and the fragment it is folded in.
+
+    `refused`: (kind, value) of the identifiers it carries that gave way, so that they are left out of its traits.
+    """
 
     position: int
     fragment: UUID
     touchpoint: T
-    refused: tuple[Refuse, ...] = ()
+    refused: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(slots=True, eq=False)
 class Group(Generic[T]):
-    """A profile. `stored`: its row exists; `version` 0: nobody has seen it yet."""
+    """A profile. `stored`: its row exists; `version` 0: nobody has seen it yet.
+
+    `members_before` are its fragments as they were loaded; `totals`, `core` and `facets` the folded bytes of its row.
+    """
 
     id: UUID
     founding: UUID
@@ -130,7 +138,9 @@ class Group(Generic[T]):
     version: int = 0
     stored: bool = False
     totals: bytes = b""
-    nodes_before: tuple[UUID, ...] = ()
+    core: bytes = b""
+    facets: bytes = b""
+    members_before: tuple[UUID, ...] = ()
     applied: list[Applied[T]] = field(default_factory=list)
     absorbed: list["Group[T]"] = field(default_factory=list)
     absorbed_into: "Group[T] | None" = None
@@ -149,8 +159,9 @@ class Group(Generic[T]):
         return len(self.nodes) == 1 and next(iter(self.nodes.values())).nobodys
 
     @property
-    def is_changed(self) -> bool:
-        return bool(self.applied or self.parts)
+    def is_told(self) -> bool:
+        """Whether this batch makes a version of it. What nobody has seen begins with its first touchpoint."""
+        return bool(self.applied or (self.parts and self.is_born))
 
     def persons(self, kind: str) -> AbstractSet[UUID]:
         return {node.person or node.fragment for node in self.nodes.values() if node.kind == kind}
@@ -163,8 +174,9 @@ class Group(Generic[T]):
 class LinkSeen:
     """A link in this batch: the greatest receipt (microseconds), and the touchpoint that named it first."""
 
-    received_us: int
+    position: int
     touchpoint_id: UUID
+    received_us: int
     by_alias: bool
 
 
@@ -231,24 +243,20 @@ class Graph(Generic[T]):
             if node.address is not None:
                 self.live[node.address] = fragment
 
-    def apply(self, position: int, touchpoint: T) -> tuple[Refuse, ...]:
-        """Take in one touchpoint; what was refused, so that its traits can be left out.
-
-        Its strongest identifier owns it whatever becomes of the others.
-        """
+    def apply(self, position: int, touchpoint: T) -> None:
+        """Take in one touchpoint. Its strongest identifier owns it whatever becomes of the others."""
         received, occurred = touchpoint.received_at, touchpoint.occurred_at
         said = _Said(position, touchpoint.id, to_micros(received), format_utc(received), format_utc(occurred))
         named = touchpoint.identifiers
         fragment = self.live[named[0].fragment]
-        refused: tuple[Refuse, ...] = ()
+        refused: tuple[tuple[str, str], ...] = ()
         if len(named) > 1 or touchpoint.previous:
             refused = self._connect(said, touchpoint, fragment)
         group = self.owner[fragment]
         self._see(said, fragment, group, verified=named[0].verified)
         group.applied.append(Applied(position, fragment, touchpoint, refused))
-        return refused
 
-    def _connect(self, said: _Said, touchpoint: T, own: UUID) -> tuple[Refuse, ...]:
+    def _connect(self, said: _Said, touchpoint: T, own: UUID) -> tuple[tuple[str, str], ...]:
         claims = self._build_claims(touchpoint)
         group = self.owner[own]
         if len(claims) > 1 and all(self.owner[claim.fragment] is group for claim in claims):
@@ -262,11 +270,14 @@ class Graph(Generic[T]):
                 _join_persons(group, claims[0], claim)
             else:
                 self._see(said, claim.fragment, group, verified=claim.verified)
-        if resolution.refused:
-            self.refusals.append(RefusalSeen(said.position, said.touchpoint_id, own, resolution.refused))
+        if not resolution.refused:
+            return ()
+        self.refusals.append(RefusalSeen(said.position, said.touchpoint_id, own, resolution.refused))
+        gone = {refuse.claim.fragment for refuse in resolution.refused}
+        names = tuple((one.kind, one.value) for one in touchpoint.identifiers if self.live[one.fragment] in gone)
         for claim in resolution.shared:
             self._open_epoch(said, claim)
-        return resolution.refused
+        return names
 
     def _build_claims(self, touchpoint: T) -> list[Claim]:
         """Each live fragment once: what the touchpoint carries itself comes before what it only names by alias."""
@@ -284,7 +295,7 @@ class Graph(Generic[T]):
         pair = (own, claim.fragment) if own < claim.fragment else (claim.fragment, own)
         seen = self.links.get(pair)
         if seen is None:
-            self.links[pair] = LinkSeen(said.received_us, said.touchpoint_id, claim.by_alias)
+            self.links[pair] = LinkSeen(said.position, said.touchpoint_id, said.received_us, claim.by_alias)
         else:
             seen.received_us = max(seen.received_us, said.received_us)
             seen.by_alias = seen.by_alias or claim.by_alias

@@ -53,6 +53,7 @@ PROFILES = sa.Table(
     sa.Column("members", ARRAY(UUID), nullable=False),
     sa.Column("absorbed_into", UUID, nullable=True),
     sa.Column("updated_at", TIMESTAMP(timezone=True), nullable=False),
+    sa.Column("causes", sa.Text, nullable=False),
     sa.Column("nodes", BYTEA, nullable=False),
     sa.Column("totals", BYTEA, nullable=False),
     sa.Column("identifiers", BYTEA, nullable=False),
@@ -137,7 +138,7 @@ TIMELINE = sa.Table(
     sa.Column("name", sa.Text, nullable=False),
     sa.Column("body", sa.Text, nullable=False),
     sa.Index("ix_timeline_fragment", "fragment", sa.text("occurred_at DESC"), sa.text("id DESC")),
-    comment="The journal: every touchpoint, the fragment it was folded in for ever, and its place in the order of application",
+    comment="The journal: each touchpoint, the fragment it was folded in for ever, its place in the order of application",
 )
 FACETS = sa.Table(
     "facets",
@@ -174,9 +175,9 @@ TRAIT_KEYS = sa.Table(
 GENERATION = sa.Table(
     "generation",
     METADATA,
-    sa.Column("only", sa.Boolean, primary_key=True),
+    sa.Column("id", sa.SmallInteger, primary_key=True, autoincrement=False),
     sa.Column("value", sa.Integer, nullable=False),
-    sa.CheckConstraint("only", name="only_row"),
+    sa.CheckConstraint("id = 1", name="only_row"),
     comment="Raised by a rebuild or restore, so that no version runs backwards",
 )
 APPLICATIONS = sa.Sequence("applications", metadata=METADATA)

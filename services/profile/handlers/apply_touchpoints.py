@@ -1,0 +1,240 @@
+"""The consumer of `touchpoints`: every touchpoint's effects in one transaction, exactly once, in the order of DESIGN 4.2."""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+from uuid import UUID
+
+from libs.events import codec
+from libs.events.envelope import Incoming, Outgoing
+from libs.events.profiles import Cause
+from libs.events.touchpoints import TouchpointRecorded
+from libs.kit.clock import Clock
+from libs.kit.db import Tx
+from libs.messaging.outcomes import DUPLICATE, HANDLED, Ignored, Outcome, Reject
+from libs.messaging.ports import BatchResult
+from services.profile.domain.identity import Rules
+from services.profile.domain.search import compute_trait_keys
+from services.profile.domain.views import compare_facets, render_facets
+from services.profile.handlers.fold_profiles import ProfileWork
+from services.profile.handlers.metrics import EPOCHS_OPENED, MERGES, PROFILES_CREATED, REFUSALS, VERSIONS
+from services.profile.handlers.open_graph import POSITIONS_PER_TOUCHPOINT, OpenedGraph, open_graph
+from services.profile.handlers.tell_profiles import Moment, make_moment, tell_absorbed, tell_version
+from services.profile.ports import (
+    FacetStore,
+    FragmentIds,
+    GraphStore,
+    NewFragment,
+    ProfileGraph,
+    ProfileGroup,
+    ProfileRow,
+    TimelineEntry,
+)
+
+Fold: TypeAlias = Callable[[Tx, Sequence[ProfileWork]], Awaitable[None]]
+UNKNOWN_TYPE = Ignored("unknown_type")
+APPLIED: Final[tuple[Cause, ...]] = ("touchpoint",)
+MERGED: Final[tuple[Cause, ...]] = ("merge", "touchpoint")
+
+
+@dataclass(frozen=True, slots=True)
+class Applying:
+    """What applying touchpoints needs. `generation` is read once at start: only a rebuild with stopped workers raises it."""
+
+    graph: GraphStore
+    facets: FacetStore
+    fold: Fold
+    rules: Rules
+    fragment_id: FragmentIds
+    clock: Clock
+    generation: int = 0
+
+
+async def apply_touchpoints(tx: Tx, messages: Sequence[Incoming], applying: Applying) -> BatchResult:
+    """A BatchHandler. (1) New ids only; (2)-(4) the graph under its locks; (5) fold, write each row once, tell each profile."""
+    outcomes: list[Outcome] = [DUPLICATE] * len(messages)
+    fresh = await _keep_new(tx, _read(messages, outcomes), outcomes, applying.graph)
+    if not fresh:
+        return BatchResult(outcomes)
+    opened = await open_graph(tx, [one for _, one in fresh], applying.graph, applying.rules, applying.fragment_id)
+    for index, (_, touchpoint) in enumerate(fresh):
+        opened.graph.apply(opened.base + index * POSITIONS_PER_TOUCHPOINT, touchpoint)
+    groups = opened.graph.groups()
+    for group in groups:
+        if group.absorbed:
+            _settle_absorbed(group)
+    await _take_facets(tx, groups, applying.facets)
+    states = await _fold(tx, groups, opened, applying)
+    batch = _Batch(opened, {touchpoint.id: messages[index] for index, touchpoint in fresh}, states)
+    outgoing = await _write(tx, groups, batch, applying)
+    _count(groups, opened.graph)
+    return BatchResult(outcomes, outgoing)
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    opened: OpenedGraph
+    messages: Mapping[UUID, Incoming]
+    states: dict[UUID, bytes]
+
+
+def _read(messages: Sequence[Incoming], outcomes: list[Outcome]) -> list[tuple[int, TouchpointRecorded]]:
+    """Decoded touchpoints with their places in the poll, in the order in which they are applied: (partition, offset)."""
+    read = []
+    for index, message in enumerate(messages):
+        try:
+            event = codec.decode(message)
+        except codec.EventMalformed:
+            outcomes[index] = Reject("malformed", "decode")
+            continue
+        if isinstance(event, TouchpointRecorded):
+            read.append((index, event))
+        else:
+            outcomes[index] = UNKNOWN_TYPE
+    read.sort(key=lambda one: (messages[one[0]].partition, messages[one[0]].offset))
+    return read
+
+
+async def _keep_new(
+    tx: Tx, read: Sequence[tuple[int, TouchpointRecorded]], outcomes: list[Outcome], store: GraphStore
+) -> list[tuple[int, TouchpointRecorded]]:
+    """The first copy of each id that was never applied before."""
+    if not read:
+        return []
+    new = await store.insert_touchpoints(tx, sorted({touchpoint.id for _, touchpoint in read}))
+    fresh = []
+    for index, touchpoint in read:
+        if touchpoint.id in new:
+            new.remove(touchpoint.id)
+            outcomes[index] = HANDLED
+            fresh.append((index, touchpoint))
+    return fresh
+
+
+def _settle_absorbed(group: ProfileGroup) -> None:
+    """What several profiles had applied stands in one order; whoever was absorbed on the way points at the root."""
+    group.applied.sort(key=lambda applied: applied.position)
+    for gone in group.absorbed:
+        gone.absorbed_into = group
+
+
+async def _take_facets(tx: Tx, groups: Iterable[ProfileGroup], store: FacetStore) -> None:
+    """Facets that changed meanwhile become part of this version instead of making one of their own."""
+    told = {group.id: group for group in groups if group.stored and group.is_told}
+    pending = await store.take_pending(tx, told.keys()) if told else set()
+    if not pending:
+        return
+    rows = await store.load_facets(tx, pending)
+    for profile_id in pending:
+        facets = render_facets(rows.get(profile_id, ()))
+        told[profile_id].parts |= compare_facets(told[profile_id].facets, facets)
+        told[profile_id].facets = facets
+
+
+async def _fold(tx: Tx, groups: Iterable[ProfileGroup], opened: OpenedGraph, applying: Applying) -> dict[UUID, bytes]:
+    """Fold what was applied, and what merges brought together; changed states by fragment."""
+    folded = [group for group in groups if group.applied or group.absorbed]
+    stored = [fragment for group in folded for fragment in group.nodes if fragment not in opened.missing]
+    states = await applying.graph.load_states(tx, stored) if stored else {}
+    work = [_build_work(group, states) for group in folded]
+    await applying.fold(tx, work)
+    changed: dict[UUID, bytes] = {}
+    for group, one in zip(folded, work, strict=True):
+        group.totals, group.core = one.totals, one.core
+        group.parts |= one.parts
+        changed.update(one.changed_states)
+    return changed
+
+
+def _build_work(group: ProfileGroup, states: Mapping[UUID, bytes]) -> ProfileWork:
+    members = tuple(group.nodes)
+    return ProfileWork(
+        profile_id=group.id,
+        members=members,
+        absorbed=tuple((gone.id, gone.members_before, gone.totals) for gone in group.absorbed),
+        own_before=group.members_before,
+        applied=[(applied.fragment, applied.touchpoint) for applied in group.applied],
+        states={fragment: states.get(fragment, b"") for fragment in members},
+        totals=group.totals,
+        core=group.core,
+        refused={applied.touchpoint.id: applied.refused for applied in group.applied if applied.refused},
+    )
+
+
+async def _write(tx: Tx, groups: Sequence[ProfileGroup], batch: _Batch, applying: Applying) -> list[Outgoing]:
+    """Every row once; what is to be published once they are committed."""
+    moment = make_moment(applying.clock.now(), applying.generation)
+    graph, store = batch.opened.graph, applying.graph
+    rows, outgoing = _tell(groups, graph, batch.messages, moment)
+    if graph.epochs:
+        await store.insert_fragments(tx, [NewFragment(one.node, graph.owner[one.node.fragment].id) for one in graph.epochs])
+    await store.save_fragments(tx, batch.states, _find_moves(groups, batch.opened))
+    await store.save_profiles(tx, rows, moment.now)
+    await store.save_graph(tx, graph, moment.now)
+    await store.append_timeline(tx, _list_timeline(groups, batch.messages))
+    keys = {group.id: compute_trait_keys(group.core) for group in groups if "traits" in group.parts}
+    keys.update({gone.id: [] for group in groups for gone in group.absorbed})
+    if keys:
+        await store.index_traits(tx, keys)
+    return outgoing
+
+
+def _tell(
+    groups: Iterable[ProfileGroup], graph: ProfileGraph, messages: Mapping[UUID, Incoming], moment: Moment
+) -> tuple[list[ProfileRow], list[Outgoing]]:
+    """The rows to write and the records that tell of them: survivors and those that became part of one."""
+    rows: list[ProfileRow] = []
+    outgoing: list[Outgoing] = []
+    for group in groups:
+        if group.is_told:
+            causes = MERGED if group.absorbed else APPLIED
+            identifiers, records = tell_version(group, moment, causes, messages)
+            rows.append(ProfileRow(group, causes, "membership" in group.parts, identifiers))
+            outgoing += records
+        elif not group.stored or group.parts:
+            rows.append(ProfileRow(group, (), "membership" in group.parts))
+        for gone in group.absorbed:
+            outgoing.append(tell_absorbed(gone, group.id, moment))
+            gone.totals, gone.core = b"", b""
+            rows.append(ProfileRow(gone, ("merge",), regrouped=True))
+    for gone in graph.dissolved:
+        gone.absorbed_into = _find_root(gone)
+        rows.append(ProfileRow(gone, (), regrouped=True))
+    return rows, outgoing
+
+
+def _find_root(group: ProfileGroup) -> ProfileGroup:
+    while group.absorbed_into is not None:
+        group = group.absorbed_into
+    return group
+
+
+def _find_moves(groups: Iterable[ProfileGroup], opened: OpenedGraph) -> dict[UUID, UUID]:
+    """Fragments whose row names another profile than the one that has them now."""
+    return {
+        fragment: group.id
+        for group in groups
+        if not group.stored or "membership" in group.parts
+        for fragment in group.nodes
+        if opened.pointers.get(fragment, group.id) != group.id
+    }
+
+
+def _list_timeline(groups: Iterable[ProfileGroup], messages: Mapping[UUID, Incoming]) -> list[TimelineEntry]:
+    return [
+        TimelineEntry(applied.fragment, applied.position, applied.touchpoint, messages[applied.touchpoint.id].value or b"")
+        for group in groups
+        for applied in group.applied
+    ]
+
+
+def _count(groups: Iterable[ProfileGroup], graph: ProfileGraph) -> None:
+    """Counts what is about to be committed; a batch that is rolled back and tried again counts twice."""
+    told = [group for group in groups if group.is_told]
+    VERSIONS.labels("touchpoint").inc(len(told))
+    PROFILES_CREATED.inc(sum(not group.members_before for group in told))
+    MERGES.inc(len(graph.merges))
+    EPOCHS_OPENED.inc(len(graph.epochs))
+    for refusal in graph.refusals:
+        for refuse in refusal.refused:
+            REFUSALS.labels(refuse.reason).inc()

@@ -1,0 +1,135 @@
+"""New versions of profiles: the view after a change, and the `ProfileChanged` records that tell it to everyone."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from msgspec import Raw
+
+from libs.events import codec
+from libs.events.envelope import Incoming, Outgoing
+from libs.events.profiles import AppliedTouchpoint, Cause, Member, ProfileChanged
+from libs.events.topics import PROFILE_CHANGES
+from libs.kit.times import format_utc, to_micros
+from services.profile.domain.graph import Node
+from services.profile.domain.views import next_version, render_identifiers, render_view
+from services.profile.ports import ProfileGroup
+
+MAX_TOUCHPOINTS: Final = 200
+MAX_BYTES: Final = 256 * 1024
+SOURCE: Final = "profile"
+_NO_TOUCHPOINTS: Final[tuple[AppliedTouchpoint, ...]] = ()
+_EMPTY_VIEW: Final = Raw(b"null")
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When a batch is told, in the forms that are needed, and the generation its versions belong to."""
+
+    now: datetime
+    text: str
+    ms: int
+    generation: int
+
+
+def make_moment(now: datetime, generation: int) -> Moment:
+    return Moment(now, format_utc(now), to_micros(now) // 1000, generation)
+
+
+def build_members(nodes: Iterable[Node]) -> tuple[Member, ...]:
+    """All of them: the compacted log keeps no other word of who belongs to a profile."""
+    return tuple(Member(node.fragment, node.membership, node.kind, node.address if node.carried else None) for node in nodes)
+
+
+def build_record(  # noqa: PLR0913 - a record's parts, each by name
+    group: ProfileGroup,
+    moment: Moment,
+    *,
+    causes: tuple[Cause, ...],
+    members: tuple[Member, ...],
+    touchpoints: tuple[AppliedTouchpoint, ...] = _NO_TOUCHPOINTS,
+    snapshot: Raw = _EMPTY_VIEW,
+    absorbed_into: UUID | None = None,
+    probe: bool = False,
+    traceparent: str | None = None,
+) -> Outgoing:
+    """A record with the version that the group has now."""
+    event = ProfileChanged(
+        profile_id=group.id,
+        version=group.version,
+        changed_at=moment.now,
+        founding=group.founding,
+        parts=tuple(sorted(group.parts)),
+        causes=causes,
+        members=members,
+        touchpoints=touchpoints,
+        absorbed_into=absorbed_into,
+        snapshot=snapshot,
+        probe=probe,
+    )
+    return codec.encode(
+        event,
+        topic=PROFILE_CHANGES,
+        key=group.id,
+        event_id=f"{group.id}:{group.version}",
+        source=SOURCE,
+        time=moment.now,
+        received_ms=moment.ms,
+        traceparent=traceparent,
+    )
+
+
+def tell_version(
+    group: ProfileGroup, moment: Moment, causes: tuple[Cause, ...], messages: Mapping[UUID, Incoming]
+) -> tuple[bytes, list[Outgoing]]:
+    """Raise the version and say it; also the identifiers as shown.
+
+    One record for at most 200 touchpoints or 256 KB: more of them make several versions, each with the whole view.
+    """
+    identifiers = render_identifiers(group.nodes.values())
+    members = build_members(group.nodes.values())
+    first = messages[group.applied[0].touchpoint.id].headers.get("traceparent") if group.applied else None
+    traceparent = first.decode() if first is not None else None
+    records = []
+    for touchpoints in _cut(group, messages, len(identifiers) + len(group.core) + 128 * len(members)):
+        group.version = next_version(group.version, moment.generation)
+        view = render_view(group.id, group.version, moment.text, identifiers, group.core, group.facets)
+        records.append(
+            build_record(
+                group,
+                moment,
+                causes=causes,
+                members=members,
+                touchpoints=touchpoints,
+                snapshot=Raw(view),
+                traceparent=traceparent,
+            )
+        )
+    return identifiers, records
+
+
+def tell_absorbed(group: ProfileGroup, root: UUID, moment: Moment) -> Outgoing:
+    """The last word of a profile that became another one's: nobody belongs to it any more."""
+    group.version = next_version(group.version, moment.generation)
+    group.parts = {"membership"}
+    return build_record(group, moment, causes=("merge",), members=(), absorbed_into=root)
+
+
+def _cut(group: ProfileGroup, messages: Mapping[UUID, Incoming], overhead: int) -> Sequence[tuple[AppliedTouchpoint, ...]]:
+    """The touchpoints in application order, in portions that fit into a record; one empty portion where there are none."""
+    if not group.applied:
+        return [_NO_TOUCHPOINTS]
+    portions: list[tuple[AppliedTouchpoint, ...]] = []
+    current: list[AppliedTouchpoint] = []
+    size = overhead
+    for applied in group.applied:
+        body = messages[applied.touchpoint.id].value or b""
+        if current and (len(current) == MAX_TOUCHPOINTS or size + len(body) > MAX_BYTES):
+            portions.append(tuple(current))
+            current, size = [], overhead
+        current.append(AppliedTouchpoint(applied.fragment, Raw(body)))
+        size += len(body) + 64
+    portions.append(tuple(current))
+    return portions

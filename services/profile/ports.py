@@ -1,0 +1,132 @@
+"""What the handlers need of storage. Implementations: `store`. Every method runs in the caller's transaction."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple, Protocol
+from uuid import UUID
+
+from libs.events.profiles import Cause
+from libs.events.touchpoints import TouchpointRecorded
+from libs.kit.db import Tx
+from services.profile.domain.graph import EpochOpened, Graph, Group, Node
+from services.profile.domain.views import NO_IDENTIFIERS, FacetRow
+
+ProfileGroup = Group[TouchpointRecorded]
+ProfileGraph = Graph[TouchpointRecorded]
+FragmentIds = Callable[[str, str, int], UUID]
+
+
+class Located(NamedTuple):
+    """Where an address leads: the live fragment and the profile that has it."""
+
+    fragment: UUID
+    profile_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class NewFragment:
+    node: Node
+    profile_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineEntry:
+    fragment: UUID
+    applied: int
+    touchpoint: TouchpointRecorded
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileRow:
+    """A profile as it is to be written. `regrouped`: its members changed. `identifiers`: as shown."""
+
+    group: ProfileGroup
+    causes: tuple[Cause, ...]
+    regrouped: bool = False
+    identifiers: bytes = NO_IDENTIFIERS
+
+
+class GraphStore(Protocol):
+    """The identity graph, the views and the journal. Sequences to be locked are given sorted."""
+
+    async def insert_touchpoints(self, tx: Tx, ids: Sequence[UUID]) -> set[UUID]:
+        """Those that were new. Waits for another transaction that is inserting the same one."""
+        ...
+
+    async def locate(self, tx: Tx, addresses: Collection[UUID]) -> dict[UUID, Located]:
+        """Of the addresses that have a fragment: where they lead now."""
+        ...
+
+    async def insert_fragments(self, tx: Tx, fragments: Sequence[NewFragment]) -> set[UUID]:
+        """Those that were missing; the others are another transaction's, committed by now."""
+        ...
+
+    async def lock_profiles(self, tx: Tx, profile_ids: Sequence[UUID]) -> None:
+        """Lock the rows in the order given."""
+        ...
+
+    async def load_groups(self, tx: Tx, profile_ids: Collection[UUID]) -> list[ProfileGroup]: ...
+
+    async def load_states(self, tx: Tx, fragments: Collection[UUID]) -> dict[UUID, bytes]: ...
+
+    async def next_application(self, tx: Tx) -> int:
+        """A number that grows with every batch; batches that share a profile get theirs in the order of their locks."""
+        ...
+
+    async def save_profiles(self, tx: Tx, rows: Sequence[ProfileRow], now: datetime) -> None: ...
+
+    async def save_fragments(self, tx: Tx, states: Mapping[UUID, bytes], moves: Mapping[UUID, UUID]) -> None:
+        """New states, and new profiles, by fragment."""
+        ...
+
+    async def save_graph(self, tx: Tx, graph: ProfileGraph, now: datetime) -> None:
+        """Links, merges, refusals and epochs of the batch."""
+        ...
+
+    async def open_epochs(self, tx: Tx, epochs: Sequence[EpochOpened], now: datetime) -> None: ...
+
+    async def append_timeline(self, tx: Tx, entries: Sequence[TimelineEntry]) -> None: ...
+
+    async def index_traits(self, tx: Tx, keys: Mapping[UUID, Sequence[int]]) -> None:
+        """Replace what a profile is found by; an empty sequence takes it out."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoredProfile:
+    """A profile as it is shown and told. `nodes` None: not asked for."""
+
+    id: UUID
+    founding: UUID
+    version: int
+    updated_at: datetime
+    absorbed_into: UUID | None
+    identifiers: bytes
+    core: bytes
+    facets: bytes
+    causes: tuple[Cause, ...] = ()
+    nodes: tuple[Node, ...] = ()
+
+
+class FacetStore(Protocol):
+    """What other services said of profiles, under the id they named."""
+
+    async def save_facets(self, tx: Tx, rows: Mapping[tuple[UUID, str, str], tuple[int, bytes]]) -> set[UUID]:
+        """(profile, facet, key) -> (seq, body). Keeps what has a higher seq; the profiles whose facets read otherwise now."""
+        ...
+
+    async def save_judged(self, tx: Tx, versions: Mapping[tuple[UUID, str], int]) -> None:
+        """(profile, facet) -> the profile version it has judged; the highest stands."""
+        ...
+
+    async def mark_pending(self, tx: Tx, profile_ids: Collection[UUID]) -> None: ...
+
+    async def take_pending(self, tx: Tx, profile_ids: Collection[UUID]) -> set[UUID]:
+        """Those of the profiles that had changes waiting; they don't any more. Their rows are locked."""
+        ...
+
+    async def find_pending(self, tx: Tx, limit: int) -> list[UUID]: ...
+
+    async def load_facets(self, tx: Tx, profile_ids: Collection[UUID]) -> dict[UUID, list[FacetRow]]: ...
