@@ -1,15 +1,18 @@
 """One idempotent aiokafka producer, from connecting to giving it up. The publisher replaces it when it is stuck.
 
-aiokafka can neither be closed while the broker is away nor told to take over from a producer that was given up. Both are done
-here, with its private parts, and nowhere else.
+aiokafka can't be closed while the broker is away, can't be told to take over from a producer that was given up, and compresses
+with lz4's slowest setting. All three are mended here, with its private parts, and nowhere else.
 """
 
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
 from typing import Protocol
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.codec import lz4_encode
 from aiokafka.errors import KafkaError, ProducerClosed
 from aiokafka.producer.message_accumulator import BatchBuilder
 
@@ -17,6 +20,19 @@ from libs.kit.settings import PlatformSettings
 from libs.messaging.connection import build_client_options
 
 _LAST_EPOCH = 32_767
+_LZ4_LEVEL = 1
+
+
+def use_fast_lz4() -> None:
+    """Compress at 2 us a record instead of 29: level 9 searches for the best match and saves a sixth of the bytes for it.
+
+    aiokafka has no setting for the level; both its record writers look the function up in their module.
+    """
+    for name in ("aiokafka.record._crecords.default_records", "aiokafka.record.default_records"):
+        with suppress(ImportError):
+            module = import_module(name)
+            if hasattr(module, "lz4_encode"):
+                setattr(module, "lz4_encode", partial(lz4_encode, level=_LZ4_LEVEL))  # noqa: B010 - of no module that mypy knows
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +94,7 @@ class KafkaLink:
         request_timeout_s: float,
         predecessor: ProducerIdentity | None = None,
     ) -> None:
+        use_fast_lz4()
         self._producer = AIOKafkaProducer(
             **build_client_options(settings),
             client_id=client_id,
