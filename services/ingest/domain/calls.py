@@ -119,8 +119,10 @@ def _read_strict(data: bytes, kind: Kind | None, source: SourceRules, shared_con
             return Refusal(Reason.UNKNOWN_KIND, "`type` is none of track, identify, page, screen, group, alias")
         kind = stated
     context = item.context if shared_context is None else _merge_under(item.context, shared_context)
-    properties, traits, context_payload = read_object(item.properties), read_object(item.traits), read_object(context)
-    if is_too_deep(data, properties, traits, context_payload):
+    properties = EMPTY if item.properties is ABSENT else read_object(item.properties)
+    traits = EMPTY if item.traits is ABSENT else read_object(item.traits)
+    context_payload = EMPTY if context is ABSENT else read_object(context)
+    if may_be_deep(data) and is_too_deep(properties, traits, context_payload):
         return TOO_DEEP
     if kind == "identify" and not traits.value:
         # rudder-sdk-python's identify has its traits in the context alone.
@@ -129,7 +131,7 @@ def _read_strict(data: bytes, kind: Kind | None, source: SourceRules, shared_con
         kind,
         item.event if kind == "track" else item.name,
         item.category,
-        to_text(item.message_id),
+        _to_text(item.message_id),
         collect_claims(
             kind,
             user_id=item.user_id,
@@ -143,11 +145,15 @@ def _read_strict(data: bytes, kind: Kind | None, source: SourceRules, shared_con
         item.original_timestamp,
         item.sent_at,
         item.channel,
-        to_text(item.group_id) or None,
+        _to_text(item.group_id) or None,
         properties,
         traits,
         context_payload,
     )
+
+
+def _to_text(value: Scalar) -> str | None:
+    return value if value is None or type(value) is str else to_text(value)
 
 
 def has_nul(data: bytes) -> bool:
@@ -155,16 +161,17 @@ def has_nul(data: bytes) -> bool:
     return b"\\" in data and b"\\u0000" in data
 
 
-def is_too_deep(data: bytes, *payloads: Payload) -> bool:
-    """Whether any is nested too deep; data with few brackets can't hold such a one."""
-    brackets = data.count(b"{") + data.count(b"[")
-    return brackets > DEPTH and any(is_deeper_than(payload.value, DEPTH - 1) for payload in payloads)
+def may_be_deep(data: bytes) -> bool:
+    """Few brackets can't be nested deep."""
+    return data.count(b"{") + data.count(b"[") > DEPTH
+
+
+def is_too_deep(*payloads: Payload) -> bool:
+    return any(is_deeper_than(payload.value, DEPTH - 1) for payload in payloads)
 
 
 def read_object(raw: Raw) -> Payload:
     """Decoded for two reasons: rules look into it, and it proves that the bytes are UTF-8 with numbers that a double can hold."""
-    if raw is ABSENT:
-        return EMPTY
     value = _ANY.decode(raw)
     if type(value) is dict:
         return Payload(raw, value)

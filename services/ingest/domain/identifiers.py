@@ -37,7 +37,7 @@ class SourceRules(Protocol):
 
 
 class Named(NamedTuple, Generic[I_co]):
-    """An identifier in normal form. `strength` sorts the strongest first; `key` is the Kafka key of its fragment."""
+    """An identifier in normal form. `strength` sorts the strongest first; `key` is the log's key: its fragment's id."""
 
     strength: tuple[int, str, str]
     key: str

@@ -1,6 +1,5 @@
 """The message id of a call: the sender's, or one that the sender's retries would repeat."""
 
-from collections.abc import Callable
 from hashlib import sha256
 
 SEPARATOR = "\x1f"
@@ -16,12 +15,3 @@ def derive_message_id(source_id: str, sent_at: str, index: int, data: bytes) -> 
 def derive_from_key(idempotency_key: str, index: int) -> str:
     """For our own API: SHA-256 of (Idempotency-Key, index), so that repeating the request repeats the ids."""
     return sha256(f"{idempotency_key}{SEPARATOR}{index}".encode()).hexdigest()
-
-
-def choose_message_id(
-    stated: str | None, *, source_id: str, sent_at: str | None, index: int, data: bytes, make_id: Callable[[], str]
-) -> str:
-    """The stated one, else a derived one, else (nothing tells a resend from a second call) a new one."""
-    if stated:
-        return stated
-    return derive_message_id(source_id, sent_at, index, data) if sent_at else make_id()

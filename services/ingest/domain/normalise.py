@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 from typing import Final, Generic, TypeVar
+from uuid import UUID
 
 import msgspec
 from msgspec import Raw, Struct
@@ -54,7 +55,7 @@ class Draft(Struct, Generic[I]):
 def normalise(
     call: Call,
     *,
-    touchpoint_id: str,
+    touchpoint_id: UUID,
     source: SourceRules,
     received_at: datetime,
     skew: timedelta,
@@ -108,7 +109,7 @@ def _read_time(name: str, call: Call, skew: timedelta, received_at: datetime) ->
 
 
 def _read_properties(
-    name: str, call: Call, touchpoint_id: str, default_currency: str
+    name: str, call: Call, touchpoint_id: UUID, default_currency: str
 ) -> tuple[Raw, OrderStatement | None, tuple[Flag, ...]] | Refusal:
     if call.kind == "track" and has_products(name):
         return _read_commerce(name, call.properties, touchpoint_id, default_currency)
@@ -118,7 +119,7 @@ def _read_properties(
 
 
 def _read_commerce(
-    name: str, payload: Payload, touchpoint_id: str, default_currency: str
+    name: str, payload: Payload, touchpoint_id: UUID, default_currency: str
 ) -> tuple[Raw, OrderStatement | None, tuple[Flag, ...]] | Refusal:
     """Properties under their standard names (as sent where nothing had to change), the order's statement, and flags."""
     properties = _EXACT.decode(payload.raw)
@@ -127,7 +128,7 @@ def _read_commerce(
     step = ORDER_STEPS.get(name)
     if step is None:
         return (Raw(encode(properties)) if renamed else payload.raw), None, flags
-    reading = read_order(step, properties, touchpoint_id=touchpoint_id, default_currency=default_currency)
+    reading = read_order(step, properties, touchpoint_id=str(touchpoint_id), default_currency=default_currency)
     if isinstance(reading, Refusal):
         return reading
     changed = renamed or reading.changed

@@ -10,12 +10,14 @@ from msgspec import Raw, Struct
 from libs.identity import normalise_kind
 from services.ingest.domain.calls import (
     ABSENT,
+    EMPTY,
     UNREADABLE,
     Call,
     NotStrict,
     Scalar,
     has_nul,
     is_too_deep,
+    may_be_deep,
     read_object,
     refuse_number,
 )
@@ -117,8 +119,10 @@ def _read_strict(data: bytes, source: SourceRules) -> Call | Refusal:
     if has_nul(data):
         raise NotStrict
     said = _TOUCHPOINT.decode(data)
-    properties, traits, context = read_object(said.properties), read_object(said.traits), read_object(said.context)
-    if is_too_deep(data, properties, traits, context):
+    properties, traits, context = (
+        EMPTY if raw is ABSENT else read_object(raw) for raw in (said.properties, said.traits, said.context)
+    )
+    if may_be_deep(data) and is_too_deep(properties, traits, context):
         return TOO_DEEP
     if said.occurred_at is not None and read_instant(said.occurred_at) is None:
         return Refusal(Reason.INVALID, "`occurred_at` is no RFC 3339 instant")

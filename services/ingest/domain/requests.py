@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import msgspec
 from msgspec import Raw, Struct
 
-from services.ingest.domain.calls import UNREADABLE, Members, NotStrict, has_nul, is_too_deep, read_object
+from services.ingest.domain.calls import UNREADABLE, Members, NotStrict, has_nul, is_too_deep, may_be_deep, read_object
 from services.ingest.domain.limits import BATCH_EVENTS
 from services.ingest.domain.reasons import Reason, Refusal
 from services.ingest.domain.times import NO_SKEW, compute_skew, read_instant
@@ -109,7 +109,9 @@ def _read_shared_context(raw: Raw | None) -> Members | None:
         payload = read_object(raw)
     except (NotStrict, *UNREADABLE):
         return _read_context(data)
-    return _read_context(data) if has_nul(data) or is_too_deep(data, payload) else _MEMBERS.decode(raw) or None
+    if has_nul(data) or (may_be_deep(data) and is_too_deep(payload)):
+        return _read_context(data)
+    return _MEMBERS.decode(raw) or None
 
 
 def _read_context(data: bytes | None) -> Members | None:

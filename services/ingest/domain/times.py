@@ -1,6 +1,6 @@
 """When a touchpoint happened: the customer's word, corrected by how wrong the customer's clock evidently is."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from libs.kit.times import parse_utc
@@ -23,7 +23,7 @@ class Timing(NamedTuple):
 
 
 def read_instant(text: str) -> datetime | None:
-    """Any RFC 3339 instant; None where it can't be read. The form that all JavaScript sends takes the short road."""
+    """Any RFC 3339 instant, in UTC; None where it can't be read. The form that all JavaScript sends takes the short road."""
     if len(text) == _MILLIS_LENGTH and text[-1] == "Z" and text[19] == "." and text[10] == "T" and text[7] == "-":
         try:
             return datetime.fromisoformat(text)
@@ -48,7 +48,11 @@ def correct_time(stated: str | None, original: str | None, *, skew: timedelta, r
 
     More than five minutes in the future after that: t = received, flagged. Nothing is too old.
     """
-    said, flags = _first_readable(stated, original)
+    said = read_instant(stated) if stated else None
+    flags: tuple[Flag, ...] = ()
+    if said is None:
+        said = read_instant(original) if original else None
+        flags = (Flag.TIMESTAMP_UNREADABLE,) if stated or (original and said is None) else ()
     if said is None:
         return Timing(received_at, None, flags)
     if skew:
@@ -62,14 +66,3 @@ def correct_time(stated: str | None, original: str | None, *, skew: timedelta, r
     if at - received_at > FUTURE_TOLERANCE:
         return Timing(received_at, said, (*flags, Flag.TIME_IN_FUTURE))
     return Timing(at, None if at is said else said, flags)
-
-
-def _first_readable(*texts: str | None) -> tuple[datetime | None, tuple[Flag, ...]]:
-    flags: tuple[Flag, ...] = ()
-    for text in texts:
-        if text:
-            instant = read_instant(text)
-            if instant is not None:
-                return instant.astimezone(UTC) if instant.tzinfo is not UTC else instant, flags
-            flags = (Flag.TIMESTAMP_UNREADABLE,)
-    return None, flags

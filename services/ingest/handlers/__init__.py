@@ -1,0 +1,1 @@
+"""Use cases of ingest: take touchpoints, park what was refused, send it through again."""
