@@ -1,0 +1,25 @@
+"""A database with the durable tables, and each port in its two shapes: fake and real."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from libs.kit.db import Database
+from tests.contract.durable.schema import SCHEMA, migrate_durable
+from tests.support.databases import run_apart
+
+
+@pytest.fixture(scope="module")
+def durable_dsn(database_dsn: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("migrations")
+    run_apart(migrate_durable(database_dsn, folder))
+    return database_dsn
+
+
+@pytest.fixture
+async def database(durable_dsn: str) -> AsyncIterator[Database]:
+    opened = await Database.open(durable_dsn, schema=SCHEMA, application_name="test", max_size=6)
+    async with opened.transaction() as tx:
+        await tx.execute("TRUNCATE outbox, idempotency_keys, jobs")
+    yield opened
+    await opened.close()
