@@ -10,6 +10,7 @@ from typing import ClassVar, Protocol
 from uuid import UUID
 
 import msgspec
+from msgspec import Struct
 
 SPEC_VERSION = b"1.0"
 CONTENT_TYPE = b"application/json"
@@ -28,8 +29,7 @@ def format_time(time: datetime) -> bytes:
     return msgspec.json.encode(time)[1:-1]
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(Struct, frozen=True):
     """A record to be published. `value=None` is a tombstone. `timestamp_ms` is the time of receipt, never the customer's."""
 
     topic: str
@@ -39,8 +39,7 @@ class Outgoing:
     timestamp_ms: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Incoming:
+class Incoming(Struct, frozen=True):
     """A record as consumed. `topic` is the declared name, without the installation's prefix."""
 
     topic: str

@@ -6,8 +6,10 @@ of it outlives compaction. The consumer gives the record its own key and time of
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec.structs import replace
 
 from libs.events.envelope import Headers, Incoming, Outgoing
 from libs.events.topics import dead_letter_topic
