@@ -1,0 +1,164 @@
+"""Drives the profile service's use cases over real PostgreSQL: touchpoints in, rows and records out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from libs.events import codec
+from libs.events.envelope import Incoming, Outgoing
+from libs.events.profiles import ProfileChanged
+from libs.events.topics import TOUCHPOINTS
+from libs.events.touchpoints import ConsentStatement, Identifier, TouchpointRecorded, compute_touchpoint_id
+from libs.identity import IdentityKey, strength_key
+from libs.kit.clock import FakeClock
+from libs.kit.db import Database, Tx
+from libs.messaging.ports import BatchResult
+from libs.orders.statements import OrderStatement
+from services.profile.domain.identity import Rules
+from services.profile.handlers.apply_facets import apply_facets, flush_facets
+from services.profile.handlers.apply_touchpoints import Applying, apply_touchpoints
+from services.profile.handlers.fold_profiles import fold_profiles
+from services.profile.store.facets import PostgresFacets
+from services.profile.store.graph import PostgresGraph
+from services.profile.store.views import load_by_address, load_by_id
+
+KEY = IdentityKey(b"a key for tests only, 32 bytes..")
+START = datetime(2026, 3, 1, 12, tzinfo=UTC)
+KINDS = {"u": "user_id", "e": "email", "d": "anonymous_id", "x": "device_id", "c": "loyalty_card"}
+
+
+def make_identifier(name: str) -> Identifier:
+    """`u1`: user_id u1; `e1`, `d1`, `x1`, `c1` likewise; `?` in front: only claimed by a browser."""
+    verified, value = not name.startswith("?"), name.lstrip("?")
+    kind = KINDS[value[0]]
+    return Identifier(kind=kind, value=value, fragment=KEY.fragment_id(kind, value), verified=verified)
+
+
+def _identifiers(names: Sequence[str]) -> tuple[Identifier, ...]:
+    return tuple(sorted(map(make_identifier, names), key=lambda one: strength_key(one.kind, one.value)))
+
+
+def make_touchpoint(
+    number: int | str, *names: str, previous: Sequence[str] = (), minute: float | None = None, **fields: Any
+) -> TouchpointRecorded:
+    at = START + timedelta(minutes=minute if minute is not None else float(number))
+    values: dict[str, Any] = {
+        "id": compute_touchpoint_id("test", str(number)),
+        "message_id": str(number),
+        "source_id": "test",
+        "kind": "track",
+        "name": "Button Clicked",
+        "channel": "web",
+        "occurred_at": at,
+        "received_at": at,
+        "identifiers": _identifiers(names),
+        "previous": _identifiers(previous),
+    }
+    return TouchpointRecorded(**(values | fields))
+
+
+def make_order(
+    number: int | str, *names: str, order_id: str, amount: str, step: str = "completed", **fields: Any
+) -> TouchpointRecorded:
+    statement = OrderStatement(step=step, order_id=order_id, amount=amount, currency="EUR")  # type: ignore[arg-type]
+    return make_touchpoint(number, *names, name=f"Order {step.capitalize()}", order=statement, channel="server", **fields)
+
+
+def make_identify(number: int | str, *names: str, **traits: Any) -> TouchpointRecorded:
+    return make_touchpoint(number, *names, kind="identify", name="Identified", traits=msgspec.Raw(msgspec.json.encode(traits)))
+
+
+def make_consent(number: int | str, *names: str, status: str = "granted") -> TouchpointRecorded:
+    statement = ConsentStatement(purpose="marketing", channel="email", status=status)  # type: ignore[arg-type]
+    return make_touchpoint(number, *names, name="Consent Changed", consent=(statement,))
+
+
+def encode_touchpoint(touchpoint: TouchpointRecorded) -> Outgoing:
+    return codec.encode(
+        touchpoint,
+        topic=TOUCHPOINTS,
+        key=touchpoint.identifiers[0].fragment,
+        event_id=str(touchpoint.id),
+        source=touchpoint.source_id,
+        time=touchpoint.occurred_at,
+        received_ms=int(touchpoint.received_at.timestamp() * 1000),
+    )
+
+
+def to_incoming(outgoing: Outgoing, partition: int = 0, offset: int = 0) -> Incoming:
+    headers = dict(outgoing.headers)
+    return Incoming(outgoing.topic, partition, offset, outgoing.key, outgoing.value, headers, outgoing.timestamp_ms or 0)
+
+
+async def fold(tx: Tx, work: Sequence[Any]) -> None:
+    await fold_profiles(tx, work, sentiment=lambda _text: "0.0000")
+
+
+@dataclass
+class Profiles:
+    """The service without its edges. `log` is every record told, in the order of the commits."""
+
+    database: Database
+    clock: FakeClock = field(default_factory=lambda: FakeClock(START))
+    log: list[Outgoing] = field(default_factory=list)
+    offset: int = 0
+
+    def __post_init__(self) -> None:
+        self.graph, self.facets = PostgresGraph(), PostgresFacets()
+        self.applying = Applying(self.graph, self.facets, fold, Rules(), KEY.fragment_id, self.clock)
+        self.handle = partial(apply_touchpoints, applying=self.applying)
+
+    async def apply(self, *touchpoints: TouchpointRecorded) -> BatchResult:
+        """One poll."""
+        messages = [to_incoming(encode_touchpoint(one), offset=self.offset + index) for index, one in enumerate(touchpoints)]
+        self.offset += len(messages)
+        async with self.database.transaction() as tx:
+            result = await self.handle(tx, messages)
+        self.log += result.outgoing
+        return result
+
+    async def apply_facets(self, *events: Outgoing) -> BatchResult:
+        async with self.database.transaction() as tx:
+            result = await apply_facets(tx, [to_incoming(event) for event in events], self.graph, self.facets)
+        return result
+
+    async def flush(self) -> list[Outgoing]:
+        async with self.database.transaction() as tx:
+            outgoing = await flush_facets(tx, self.graph, self.facets, self.clock, 0)
+        self.log += outgoing
+        return outgoing
+
+    async def view(self, name: str | UUID) -> dict[str, Any] | None:
+        async with self.database.connection() as connection:
+            if isinstance(name, UUID):
+                profile = (await load_by_id(connection, [name])).get(name)
+            else:
+                address = make_identifier(name).fragment
+                profile = (await load_by_address(connection, [address])).get(address)
+        if profile is None:
+            return None
+        core = msgspec.json.decode(b"{%b}" % profile.core)
+        facets = msgspec.json.decode(b"{%b}" % profile.facets) if profile.facets else {}
+        return (
+            {"id": profile.id, "version": profile.version, "identifiers": msgspec.json.decode(profile.identifiers)}
+            | core
+            | facets
+        )
+
+    async def members(self, name: str) -> set[str]:
+        """Live identifiers of the profile that a value resolves to; none where it resolves to nobody."""
+        view = await self.view(name)
+        return {one["value"] for one in view["identifiers"]} if view else set()
+
+    def told(self) -> list[ProfileChanged]:
+        found = [codec.decode(to_incoming(outgoing)) for outgoing in self.log]
+        return [event for event in found if isinstance(event, ProfileChanged)]
+
+    async def fetch(self, statement: str, *arguments: Any) -> list[Any]:
+        async with self.database.connection() as connection:
+            return await connection.fetch(statement, *arguments)
