@@ -4,6 +4,7 @@ import hashlib
 from typing import Annotated, ClassVar, Literal
 from uuid import UUID
 
+import msgspec
 from msgspec import Meta, Raw, Struct
 
 from libs.events.fields import Instant, JsonObject
@@ -89,9 +90,14 @@ class TouchpointRejected(Struct, frozen=True, kw_only=True, omit_defaults=True):
     body: bytes
 
 
+# UUID's own constructor checks in Python what 16 bytes can't violate; through MessagePack the same object takes half the time.
+_UUID_HEADER = b"\xc4\x10"
+_read_uuid = msgspec.msgpack.Decoder(UUID).decode
+
+
 def compute_touchpoint_id(source_id: str, message_id: str) -> UUID:
     """UUIDv8 of the first 128 bits of SHA-256(source id + U+001F + message id): same source and message id, same touchpoint."""
     digest = bytearray(hashlib.sha256(f"{source_id}\x1f{message_id}".encode()).digest()[:16])
     digest[6] = digest[6] & 0x0F | 0x80
     digest[8] = digest[8] & 0x3F | 0x80
-    return UUID(bytes=bytes(digest))
+    return _read_uuid(_UUID_HEADER + digest)
