@@ -23,7 +23,7 @@ from libs.kit.settings import ServiceSettings
 Mode = Literal["api", "worker", "all"]
 D = TypeVar("D")
 S = TypeVar("S", bound=ServiceSettings)
-Build = Callable[[S], "Awaitable[D] | AbstractAsyncContextManager[D]"]
+Build = Callable[[S], Awaitable[D] | AbstractAsyncContextManager[D]]
 RunWorker = Callable[[D, asyncio.Event], Awaitable[None]]
 
 _log = get_logger(__name__)
