@@ -1,0 +1,78 @@
+"""`segments`: definitions kept as YAML files: tried out, stored, explained for one customer."""
+
+from pathlib import Path
+from urllib.parse import quote
+
+import typer
+import yaml
+
+from cli.addresses import find_endpoints
+from cli.errors import fail
+from cli.homes import HOME_OPTION
+from cli.http_client import request
+from cli.output import STDOUT, make_table, print_json, print_plain, say
+
+segments = typer.Typer(help="Segment definitions from YAML files.", no_args_is_help=True)
+FILE = typer.Argument(..., help="YAML: id, name, description, rule.", exists=True, dir_okay=False, readable=True)
+FIELDS = ("id", "name", "description", "rule")
+CONFLICT = 409
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(segments, name="segments")
+
+
+def load_definition(file: Path) -> dict[str, object]:
+    """Raises CliError for a file that isn't a definition."""
+    try:
+        content = yaml.safe_load(file.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        fail(f"{file} isn't readable YAML: {' '.join(str(error).split())}")
+    if not isinstance(content, dict) or "rule" not in content:
+        fail(f"{file} has no rule.", hint="A definition: id: vip, name: VIP, rule: {view: aggregates.orders.count, gte: 3}")
+    if unknown := sorted(set(content) - set(FIELDS)):
+        fail(f"{file} has an unknown field {unknown[0]}.", hint=f"Fields: {', '.join(FIELDS)}.")
+    return content
+
+
+@segments.command("preview")
+def preview(file: Path = FILE, home: Path | None = HOME_OPTION) -> None:
+    """How many customers the rule picks now, and a few of them. Stores nothing."""
+    endpoints = find_endpoints(home)
+    url = f"{endpoints.url('segmentation')}/v1/segments/preview"
+    answer = request("POST", url, key=endpoints.api_key, body={"rule": load_definition(file)["rule"]}).json()
+    print_plain(f"{answer.get('count')} of {answer.get('of')}")
+    table = make_table("sample")
+    for one in answer.get("sample", []):
+        table.add_row(str(one.get("id", one) if isinstance(one, dict) else one))
+    STDOUT.print(table)
+
+
+@segments.command("create")
+def create(file: Path = FILE, home: Path | None = HOME_OPTION) -> None:
+    """Store it; a new version where a segment of that id is there already."""
+    endpoints = find_endpoints(home)
+    definition = load_definition(file)
+    url = f"{endpoints.url('segmentation')}/v1/segments"
+    answer = request("POST", url, key=endpoints.api_key, body=definition, allow=(CONFLICT,))
+    if answer.status_code == CONFLICT and "id" in definition:
+        body = {name: value for name, value in definition.items() if name != "id"}
+        answer = request("PUT", f"{url}/{quote(str(definition['id']), safe='')}", key=endpoints.api_key, body=body)
+    stored = answer.json()
+    say(f"Segment {stored.get('id', definition.get('id'))} is stored.")
+    print_json(stored)
+
+
+@segments.command("explain")
+def explain(
+    file: Path = FILE,
+    ref: str = typer.Argument(..., help="The customer: a profile id or kind:value."),
+    home: Path | None = HOME_OPTION,
+) -> None:
+    """Why this customer is in the segment of that file, or isn't."""
+    definition = load_definition(file)
+    if "id" not in definition:
+        fail(f"{file} has no id.", hint="`rapport segments create` stores it and shows the id it got.")
+    endpoints = find_endpoints(home)
+    path = f"/v1/segments/{quote(str(definition['id']), safe='')}/explain/{quote(ref, safe='')}"
+    print_json(request("GET", endpoints.url("segmentation") + path, key=endpoints.api_key).json())

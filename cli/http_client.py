@@ -1,0 +1,36 @@
+"""How a command speaks to a service: JSON over HTTP, and problems told in the service's own words."""
+
+from collections.abc import Mapping
+
+import httpx
+
+from cli.errors import CliError
+
+TIMEOUT_S = 30.0
+
+
+def request(
+    method: str, url: str, *, key: str, body: object = None, params: Mapping[str, str] | None = None, allow: tuple[int, ...] = ()
+) -> httpx.Response:
+    """The answer, if it is a success or a status in `allow`. Raises CliError with what the service said."""
+    headers = {"Authorization": f"Bearer {key}"}
+    with httpx.Client(timeout=TIMEOUT_S, trust_env=False) as client:
+        answer = client.request(method, url, headers=headers, json=body, params=dict(params or {}))
+    if not answer.is_success and answer.status_code not in allow:
+        raise CliError(describe_problem(answer), hint=f"{method} {url} answered {answer.status_code}.")
+    return answer
+
+
+def describe_problem(answer: httpx.Response) -> str:
+    """Problem details (RFC 9457) on one line, fields included."""
+    try:
+        problem = answer.json()
+    except ValueError:
+        return answer.reason_phrase or f"status {answer.status_code}"
+    if not isinstance(problem, dict):
+        return str(problem)
+    line = str(problem.get("detail") or problem.get("message") or problem.get("title") or answer.reason_phrase)
+    fields = [
+        f"{error.get('pointer')}: {error.get('detail')}" for error in problem.get("errors") or [] if isinstance(error, dict)
+    ]
+    return " ".join([line, *fields])
