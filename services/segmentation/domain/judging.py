@@ -1,0 +1,79 @@
+"""Judge a profile: from the level that was told to the level that is true, every change at its true instant."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from services.segmentation.domain.evaluation import evaluate
+from services.segmentation.domain.history import Facts
+from services.segmentation.domain.segments import Segment
+from services.segmentation.domain.timeline import find_instants, find_next_change
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """What was told last of a segment and a profile: `seq` counts its edges, `since_us` is the instant of the last one."""
+
+    is_member: bool
+    seq: int
+    since_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """One change of membership. `previous_us`: how long it had been otherwise; None where it never was told before."""
+
+    segment: Segment
+    entered: bool
+    seq: int
+    at_us: int
+    previous_us: int | None
+
+    def to_membership(self) -> Membership:
+        return Membership(self.entered, self.seq, self.at_us)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Edges in the order of time, the levels after them, and when each segment changes next if only time goes on."""
+
+    edges: tuple[Edge, ...]
+    memberships: dict[str, Membership]
+    due_us: dict[str, int | None]
+
+
+def judge(segments: Iterable[Segment], facts: Facts, told: Mapping[str, Membership], *, from_us: int, now_us: int) -> Judged:
+    """Every alternation in (from, now], each at its instant; what was true before `from` corrects the level at the next one.
+
+    `segments` stand in the order of judgement. `facts.members` has the levels told, of these and of those they build on; it
+    has the new ones afterwards.
+    """
+    segments = tuple(segments)
+    instants = {instant for segment in segments for instant in find_instants(segment.rule, facts) if from_us < instant < now_us}
+    edges: list[Edge] = []
+    memberships: dict[str, Membership] = {}
+    for instant in (*sorted(instants), now_us):
+        for segment in segments:
+            is_true = evaluate(segment.rule, facts, instant)
+            if is_true != facts.members.get(segment.id, False):
+                facts.members[segment.id] = is_true
+                edge = make_edge(segment, is_true, instant, memberships.get(segment.id) or told.get(segment.id))
+                memberships[segment.id] = edge.to_membership()
+                edges.append(edge)
+    due = {segment.id: find_next_change(segment.rule, facts, now_us) for segment in segments}
+    return Judged(tuple(edges), memberships, due)
+
+
+def judge_gone(segments: Iterable[Segment], told: Mapping[str, Membership], now_us: int) -> Judged:
+    """A profile without fragments is nobody: it is in no segment, whatever the rules say."""
+    edges = [
+        make_edge(segment, False, now_us, told[segment.id])
+        for segment in segments
+        if segment.id in told and told[segment.id].is_member
+    ]
+    return Judged(tuple(edges), {edge.segment.id: edge.to_membership() for edge in edges}, {})
+
+
+def make_edge(segment: Segment, entered: bool, at_us: int, before: Membership | None) -> Edge:
+    if before is None:
+        return Edge(segment, entered, 1, at_us, None)
+    return Edge(segment, entered, before.seq + 1, at_us, max(at_us - before.since_us, 0))
