@@ -148,15 +148,21 @@ class _Lane:
             self._log.warning("offsets_not_committed", cause=str(unavailable))
 
     def _put_back(self, held: Mapping[TopicPartition, Held]) -> None:
-        """Pause in place: read again from the held offset, but not before the back-off is over."""
+        """Pause in place: read again from the held offset, but not before the back-off is over.
+
+        Partitions held for one cause come back together, so that a batch put off whole comes again whole.
+        """
+        for partition in held:
+            self._attempts[partition] = self._attempts.get(partition, 0) + 1
         now_s = self._clock.monotonic()
+        for cause in {(hold.reason, hold.after_s) for hold in held.values()}:
+            together = [partition for partition, hold in held.items() if (hold.reason, hold.after_s) == cause]
+            attempt = max(self._attempts[partition] for partition in together)
+            wait_s = compute_backoff_s(attempt, self._policy, self._random, at_least_s=cause[1])
+            self._resume_at_s.update(dict.fromkeys(together, now_s + wait_s))
+            metrics.RETRIES.labels(self._group, self._topic, cause[0]).inc()
         for partition, hold in held.items():
-            attempt = self._attempts.get(partition, 0) + 1
-            self._attempts[partition] = attempt
-            wait_s = compute_backoff_s(attempt, self._policy, self._random, at_least_s=hold.after_s)
-            self._resume_at_s[partition] = now_s + wait_s
             self._source.seek(partition, hold.offset)
-            metrics.RETRIES.labels(self._group, self._topic, hold.reason).inc()
         self._source.pause(list(held))
 
     def _resume_due(self) -> None:
@@ -277,16 +283,12 @@ class BatchConsumer:
 
     async def _sweep(self) -> None:
         try:
-            swept = await self._outbox.sweep()
+            await self._outbox.sweep()
         except PublishFailed as failed:
             self._log.warning("sweep_put_off", cause=str(failed))
         except Exception as error:  # noqa: BLE001 - the consumer's edge: the next sweep tries again
             level = self._log.warning if is_retryable(error) else self._log.error
             level("sweep_put_off", cause=describe_place(error))
-        else:
-            if swept:
-                metrics.SWEPT.labels(self._group).inc(swept)
-                self._log.info("outbox_swept", rows=swept)
 
     def _report_lag(self) -> None:
         for partition, records in self._source.lag().items():

@@ -18,7 +18,6 @@ ABANDONED = counter(
     "consumer_batches_abandoned_total", "Batches rolled back because a rebalance couldn't wait.", ("group", "topic")
 )
 COMMIT_FAILURES = counter("consumer_commit_failures_total", "Offset commits refused or lost.", ("group", "cause"))
-SWEPT = counter("outbox_swept_total", "Outbox rows that a crash or a failed publish had left.", ("group",))
 
 PUBLISHED = counter("publisher_records_total", "Records acknowledged by the broker.")
 PUBLISH_FAILURES = counter("publisher_failures_total", "Batches that weren't acknowledged.", ("cause",))

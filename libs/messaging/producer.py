@@ -84,7 +84,7 @@ class KafkaPublisher:
         self._queues = TopicQueues()
         self._calls: deque[Call] = deque()
         self._in_flight_bytes = 0
-        self._admissions: deque[asyncio.Future[None]] = deque()
+        self._admissions: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._link: ProducerLink | None = None
         self._away_since_s: float | None = None
         self._patience_s = self._options.replace_after_s
@@ -127,6 +127,11 @@ class KafkaPublisher:
         if self._is_away():
             raise PublishFailed("no broker answers")
 
+    @property
+    def in_flight_bytes(self) -> int:
+        """Accepted and not yet acknowledged."""
+        return self._in_flight_bytes
+
     async def publish(self, messages: Sequence[Outgoing]) -> None:
         """See the port. Concurrent calls share batches."""
         if not messages:
@@ -137,10 +142,11 @@ class KafkaPublisher:
             raise PublishFailed("no broker answers")
         began_s = time.monotonic()
         size_bytes = compute_size_bytes(messages)
-        if self._in_flight_bytes and self._in_flight_bytes + size_bytes > self._options.max_in_flight_bytes:
+        if self._has_room(size_bytes) and not self._admissions:
+            self._in_flight_bytes += size_bytes
+        else:
             await self._wait_for_room(size_bytes)
-        call = Call(len(messages), size_bytes, began_s, asyncio.get_running_loop().create_future())
-        self._in_flight_bytes += size_bytes
+        call = Call(len(messages), began_s, asyncio.get_running_loop().create_future())
         self._calls.append(call)
         self._queues.add(messages, call)
         self._lingering += len(messages)
@@ -149,27 +155,36 @@ class KafkaPublisher:
             await call.done
         finally:
             # Also where the caller was cancelled: its future is then done, and what hasn't been sent is dropped.
-            self._in_flight_bytes -= size_bytes
-            self._admit()
+            self._release(size_bytes)
+
+    def _has_room(self, size_bytes: int) -> bool:
+        """A call larger than the bound goes alone."""
+        return not self._in_flight_bytes or self._in_flight_bytes + size_bytes <= self._options.max_in_flight_bytes
 
     async def _wait_for_room(self, size_bytes: int) -> None:
-        """In the order of asking. Raises PublishFailed at the deadline."""
+        """In the order of asking; the bytes are taken when this returns. Raises PublishFailed at the deadline."""
         room: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._admissions.append((size_bytes, room))
         try:
             async with asyncio.timeout(self._options.deadline_s):
-                while self._in_flight_bytes and self._in_flight_bytes + size_bytes > self._options.max_in_flight_bytes:
-                    self._admissions.append(room)
-                    await room
-                    room = asyncio.get_running_loop().create_future()
-        except TimeoutError:
-            raise PublishFailed("too many bytes wait for the broker") from None
+                await room
+        except BaseException as error:
+            if room.done() and not room.cancelled():
+                self._release(size_bytes)
+            if isinstance(error, TimeoutError):
+                raise PublishFailed("too many bytes wait for the broker") from None
+            raise
 
-    def _admit(self) -> None:
-        while self._admissions and self._in_flight_bytes < self._options.max_in_flight_bytes:
-            room = self._admissions.popleft()
+    def _release(self, size_bytes: int) -> None:
+        self._in_flight_bytes -= size_bytes
+        while self._admissions:
+            wanted_bytes, room = self._admissions[0]
             if not room.done():
+                if not self._has_room(wanted_bytes):
+                    return
+                self._in_flight_bytes += wanted_bytes
                 room.set_result(None)
-                return
+            self._admissions.popleft()
 
     def _schedule_round(self) -> None:
         """Gather what is published until then into one round of batches."""

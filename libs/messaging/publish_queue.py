@@ -24,11 +24,10 @@ def compute_size_bytes(messages: Sequence[Outgoing]) -> int:
 class Call:
     """One publish() that waits: done when all its records are acknowledged, or the first of them has failed for good."""
 
-    __slots__ = ("began_s", "done", "left", "size_bytes")
+    __slots__ = ("began_s", "done", "left")
 
-    def __init__(self, count: int, size_bytes: int, began_s: float, done: "asyncio.Future[None]") -> None:
+    def __init__(self, count: int, began_s: float, done: "asyncio.Future[None]") -> None:
         self.left = count
-        self.size_bytes = size_bytes
         self.began_s = began_s
         self.done = done
 
