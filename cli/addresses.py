@@ -34,14 +34,21 @@ def load_settings(home: Path | None) -> "PlatformSettings":
     return read_settings()
 
 
-def read_settings() -> "PlatformSettings":
-    """From the environment as it is. The libraries then log only what is wrong: a command says itself what it does."""
+def read_settings(more: Mapping[str, str] | None = None) -> "PlatformSettings":
+    """From the environment as it is, with `more` on top of it (named as there)."""
+    from libs.kit.settings import PlatformSettings
+
+    quiet_libraries()
+    given = {name: (more or {}).get(f"RAPPORT_{name.upper()}") for name in PlatformSettings.model_fields}
+    return PlatformSettings.model_validate({name: value for name, value in given.items() if value})
+
+
+def quiet_libraries() -> None:
+    """They log only what is wrong: a command says itself what it does."""
     import logging
     import sys
 
     import structlog
-
-    from libs.kit.settings import PlatformSettings
 
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
@@ -49,7 +56,6 @@ def read_settings() -> "PlatformSettings":
     )
     # It tells every failed connection by itself; the command tells the one that matters.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    return PlatformSettings()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,13 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-import click
+import typer
 
 from cli.output import say, say_error
 
 DEBUG_VARIABLE = "RAPPORT_DEBUG"
 EXIT_FAILED = 1
+EXIT_USAGE = 2
 WITHOUT_BROKER = frozenset({"SourceUnavailable", "PublishFailed"})
 EXIT_INTERRUPTED = 130
 
@@ -47,12 +48,9 @@ def run_with_errors(command: Callable[[], object]) -> NoReturn:
     """Run the command line and turn whatever happens into an exit code."""
     try:
         result = command()
-    except click.exceptions.Exit as finished:
+    except typer.Exit as finished:
         sys.exit(finished.exit_code)
-    except click.ClickException as error:  # a misspelt option: click's own words, which name the usage
-        error.show()
-        sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         say("Stopped.")
         sys.exit(EXIT_INTERRUPTED)
     except BrokenPipeError:
@@ -60,6 +58,10 @@ def run_with_errors(command: Callable[[], object]) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(EXIT_FAILED)
     except Exception as error:  # the program's edge: whatever it is, a person reads it
+        if callable(words := getattr(error, "format_message", None)):
+            # A misspelt command or option: Typer's own words. Its error classes have no public name.
+            say_error(str(words()), "--help after a command lists what it takes.")
+            sys.exit(EXIT_USAGE)
         if os.environ.get(DEBUG_VARIABLE):
             raise
         line, hint = explain(error)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.table import Table
 
+from cli.addresses import read_settings
 from cli.catalogue import BY_NAME
 from cli.homes import RunningPlatform
 from cli.live import Screen, show
@@ -64,7 +65,7 @@ async def _keep_running(supervisor: Supervisor, screen: Screen, stop: asyncio.Ev
     if not quiet and supervisor.urls:
         from cli.tail import EventTail
 
-        tail = EventTail()
+        tail = EventTail(read_settings(supervisor.environment))
         tasks.append(asyncio.create_task(show(STDOUT, screen, supervisor.describe, tail, stop)))
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)

@@ -1,12 +1,14 @@
 """Where commands write: results to standard output, everything said about them to standard error."""
 
 import json
+import sys
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-STDOUT = Console()
+# On a pipe there is no width to fit into.
+STDOUT = Console(width=None if sys.stdout.isatty() else 200)
 STDERR = Console(stderr=True)
 
 

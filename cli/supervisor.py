@@ -55,10 +55,22 @@ def make_plan(only: Collection[str], environment: Mapping[str, str], *, demo: bo
 
 
 class Supervisor:
-    def __init__(self, home: Path, plan: Plan, announce: Announce) -> None:
+    """`environment` is what the services inherit, beside the addresses; `ports` are wishes, 0 for any free one."""
+
+    def __init__(
+        self,
+        home: Path,
+        plan: Plan,
+        announce: Announce,
+        *,
+        environment: Mapping[str, str] = os.environ,
+        ports: Mapping[str, int] | None = None,
+    ) -> None:
         self.home = home
         self.plan = plan
         self.announce = announce
+        self._inherited = dict(environment)
+        self._ports = {**DEFAULT_PORTS, **{service.name: service.port for service in SERVICES}, **(ports or {})}
         self.stack = LocalStack(home)
         self.environment: dict[str, str] = {}
         self.is_ready = False
@@ -71,12 +83,11 @@ class Supervisor:
     def start(self) -> None:
         """Database and schemas beside the broker and its topics; then the services; then the demo. Raises what fails first."""
         for name in self.plan.backing:
-            if (part := build_part(self.stack, name, DEFAULT_PORTS[name])) is not None:
+            if (part := build_part(self.stack, name, self._ports[name])) is not None:
                 self.stack.add(part)
             else:
                 self.announce(f"no {name} on this machine: going without (`rapport doctor` tells more)")
         self.environment = self._build_environment()
-        os.environ.update(self.environment)
         self._save()
         with ThreadPoolExecutor(max_workers=2, thread_name_prefix="lane") as pool:
             lanes = [pool.submit(self._start_database), pool.submit(self._start_broker)]
@@ -133,25 +144,27 @@ class Supervisor:
         """What every service is told. Ports are chosen here, before the first service needs another's address."""
         environment = {"RAPPORT_HOME": str(self.home), **self.stack.environment()}
         for name, variable in GIVEN.items():
-            if name not in self.stack.parts and (given := os.environ.get(variable)):
+            if name not in self.stack.parts and (given := self._inherited.get(variable)):
                 environment[variable] = given
         for service in self.plan.services:
-            port = self.stack.choose_port(service.name, int(os.environ.get(service.port_variable) or service.port))
+            port = self.stack.choose_port(
+                service.name, int(self._inherited.get(service.port_variable) or self._ports[service.name])
+            )
             self.stack.add(ServicePart(self.home, port, service))
             environment[service.url_variable] = f"http://{HOST}:{port}"
         if url := environment.get("RAPPORT_ENGAGEMENT_URL"):
-            environment["ENGAGEMENT_PUBLIC_URL"] = os.environ.get("ENGAGEMENT_PUBLIC_URL") or url
+            environment["ENGAGEMENT_PUBLIC_URL"] = self._inherited.get("ENGAGEMENT_PUBLIC_URL") or url
         return environment
 
     def _start_database(self) -> None:
         self._start_backing([name for name in self.plan.backing if name != "kafka"])
         if self.plan.services:
-            asyncio.run(prepare_database(read_settings(), self.announce, self.plan.services))
+            asyncio.run(prepare_database(read_settings(self.environment), self.announce, self.plan.services))
 
     def _start_broker(self) -> None:
         self._start_backing([name for name in self.plan.backing if name == "kafka"])
         if self.plan.services:
-            asyncio.run(prepare_topics(read_settings(), self.announce))
+            asyncio.run(prepare_topics(read_settings(self.environment), self.announce))
 
     def _start_backing(self, names: Collection[str]) -> None:
         if names:
@@ -163,14 +176,14 @@ class Supervisor:
         for name in names:
             part = self.stack.parts[name]
             if isinstance(part, ServicePart):
-                part.set_environment({**os.environ, **self.environment})
+                part.set_environment({**self._inherited, **self.environment})
         if names:
             self.announce(f"starting {', '.join(names)}")
             self.stack.start_all(names)
 
     def _start_demo(self) -> None:
         self.announce("starting the demo")
-        part = CommandPart(self.home, DEMO, ["demo"], {**os.environ, **self.environment})
+        part = CommandPart(self.home, DEMO, ["demo"], {**self._inherited, **self.environment})
         self.stack.add(part)
         self.stack.start_all([DEMO])
 

@@ -46,8 +46,8 @@ def render_event(record: Incoming) -> str | None:
 
 
 class EventTail:
-    def __init__(self) -> None:
-        self._log = LogTail(PlatformSettings(), DESCRIBERS)
+    def __init__(self, settings: PlatformSettings) -> None:
+        self._log = LogTail(settings, DESCRIBERS)
         self._lines: deque[str] = deque(maxlen=EVENTS_SHOWN)
 
     async def lines(self) -> Sequence[str]:

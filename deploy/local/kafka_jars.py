@@ -99,9 +99,9 @@ def parse_checksums(text: str) -> dict[str, str]:
     return {name: digest for digest, name in (line.split() for line in text.splitlines())}
 
 
-def find_difference(folder: Path) -> str:
+def find_difference(folder: Path, checksums: Path = CHECKSUMS) -> str:
     """What makes these jars other ones than those the project was tested with, or nothing. Resolvers differ in what they pick."""
-    expected = parse_checksums(CHECKSUMS.read_text())
+    expected = parse_checksums(checksums.read_text())
     found = {jar.name: jar for jar in folder.glob("*.jar")}
     if odd := sorted(expected.keys() ^ found.keys()):
         return f"{odd[0]} is {'missing' if odd[0] in expected else 'one too many'}"

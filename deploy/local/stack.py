@@ -153,13 +153,20 @@ def start(
     stack = LocalStack(home)
     try:
         for name in BACKING_PARTS:
-            if name in only and not (name == "redis" and find_redis() is None):
-                stack.add(_TYPES[name](stack.home, stack.choose_port(name, ports.get(name, DEFAULT_PORTS[name]))))
+            if name in only and (part := build_part(stack, name, ports.get(name, DEFAULT_PORTS[name]))) is not None:
+                stack.add(part)
         stack.start_all(stack.parts)
     except BaseException:
         stack.stop()
         raise
     return stack
+
+
+def build_part(stack: LocalStack, name: str, wanted_port: int) -> Part | None:
+    """One of the backing parts, not started yet; None where the machine can't have it (Redis is the only one to do without)."""
+    if name == "redis" and find_redis() is None:
+        return None
+    return _TYPES[name](stack.home, stack.choose_port(name, wanted_port))
 
 
 def is_home_in_use(home: Path) -> bool:
