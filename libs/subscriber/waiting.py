@@ -1,9 +1,9 @@
 """Reading your own write: wait until a touchpoint's effects are in this service."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeAlias
 from uuid import UUID
 
 from libs.kit.clock import Clock
@@ -16,6 +16,7 @@ OUTCOMES: Final[Mapping[int, AppliedOutcome]] = MappingProxyType({number: name f
 OUTCOME_HEADER: Final = "Rapport-Outcome"
 MAX_WAIT_MS: Final = 10_000
 DEFAULT_WAIT_MS: Final = 2_000
+FindOutcomes: TypeAlias = Callable[[Tx, list[UUID]], Awaitable[dict[UUID, AppliedOutcome]]]
 _FIRST_PAUSE_S: Final = 0.004
 _LONGEST_PAUSE_S: Final = 0.025
 
@@ -39,12 +40,14 @@ class Arrivals:
     """Answers those who wait, with one statement for all of them at a time, and none while nobody waits.
 
     A worker in the same process calls `announce` when it has applied records, which brings the next look forward; what
-    is applied elsewhere is found by looking again, soon at first, then every 25 ms.
+    is applied elsewhere is found by looking again, soon at first, then every 25 ms. `find` is another look-up where the
+    service isn't a subscriber (profile keeps its own list).
     """
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, *, find: FindOutcomes = find_outcomes) -> None:
         self._database = database
         self._clock = clock
+        self._find = find
         self._waiting: dict[UUID, set[asyncio.Future[AppliedOutcome]]] = {}
         self._news = asyncio.Event()
         self._looking: asyncio.Task[None] | None = None
@@ -61,7 +64,7 @@ class Arrivals:
         future: asyncio.Future[AppliedOutcome] = asyncio.get_running_loop().create_future()
         deadline = self._clock.monotonic() + min(max(wait_ms, 0), MAX_WAIT_MS) / 1000
         async with self._database.connection() as connection:
-            found = await find_outcomes(connection, [touchpoint_id])
+            found = await self._find(connection, [touchpoint_id])
         if touchpoint_id in found:
             return found[touchpoint_id]
         self._waiting.setdefault(touchpoint_id, set()).add(future)
@@ -104,7 +107,7 @@ class Arrivals:
             except TimeoutError:
                 pause_s = min(pause_s * 1.5, _LONGEST_PAUSE_S)
             async with self._database.connection() as connection:
-                found = await find_outcomes(connection, list(self._waiting))
+                found = await self._find(connection, list(self._waiting))
             for touchpoint_id, outcome in found.items():
                 for future in self._waiting.pop(touchpoint_id, ()):
                     if not future.done():
