@@ -9,6 +9,7 @@ from services.profile.domain.touchpoint import Touchpoint
 from services.profile.domain.values import encode_json, render_time, to_micros
 
 EVERY_CHANNEL: Final = "*"
+COMMAND_SOURCES: Final = frozenset({"profile", "engagement"})
 Status: TypeAlias = Literal["granted", "denied"]
 
 
@@ -24,8 +25,11 @@ Consents: TypeAlias = dict[str, dict[str, Consent]]
 
 
 def fold_consents(consents: Consents, touchpoint: Touchpoint, t_us: int, by: bytes) -> None:
-    """Take in what a touchpoint says of consent, at its t but no later than its receipt: no clock may run ahead."""
-    at_us = min(t_us, to_micros(touchpoint.received_at))
+    """Take in what a touchpoint says of consent, at its t but no later than its receipt: a sender's clock may not run ahead.
+
+    A command's and a one-click's t is set by us, after every word known, and stands.
+    """
+    at_us = t_us if touchpoint.source_id in COMMAND_SOURCES else min(t_us, to_micros(touchpoint.received_at))
     for said in touchpoint.consent:
         _fold(consents, said.purpose, said.channel, Consent(at_us, by, said.status, said.wording_version))
 

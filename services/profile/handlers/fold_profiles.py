@@ -26,9 +26,11 @@ _NEXT_PAGE = 512
 
 @dataclass(slots=True)
 class ProfileWork:
-    """One profile's share of a batch. In: `members` after the batch's links, with all their `states` (b"": nothing yet);
-    `own_before`, its members before the batch, whom `totals` (b"" = new) count; `absorbed`, what it took in: (id, members, totals)
-    of each; `applied`, the new touchpoints with the fragment each is folded in. Out: `changed_states`, `parts`, `totals`, `core`.
+    """One profile's share of a batch.
+
+    In: `members` after the batch's links, with all their `states` (b"": none yet); `own_before`, the members whom `totals` (b"": a
+    new profile) count; `absorbed`, what it took in: (id, members, totals) of each; `applied`, the new touchpoints with the
+    fragment each is folded in. Out: `changed_states`, `parts`, `totals`, `core`.
 
     `refused`: by touchpoint id, (kind, value) of the identifiers that resolution refused on it. `core`: on the way in what was
     stored with the profile (or b"": everything is rendered anew), on the way out the view's members, without braces.

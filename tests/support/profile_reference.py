@@ -1,0 +1,405 @@
+"""The folded view of a profile, told again from the written meanings with none of the service's code.
+
+Keeps every touchpoint and computes everything anew, sorted by (t, touchpoint id), in fractions. Slow and plain on purpose:
+what it says is what the profile service must say, however touchpoints came, were batched, or profiles were merged.
+
+    reference = ProfileReference(score=lambda text: Fraction(1, 2))
+    reference.feed(touchpoint)                        # the first copy of an id is final
+    reference.view("email", "ada@example.com")        # the core members and `identifiers`, or None
+    reference.views()                                 # every profile once, by a label made of its identifiers
+
+Identity is grouping by the identifiers that touchpoints name together, and alias. It knows no limits, bans or shared devices:
+where one is hit, name the refused identifiers of the touchpoint in `feed(..., refused=...)`.
+"""
+
+import json
+from collections.abc import Callable, Collection, Iterable
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
+from typing import Any
+
+from iso4217 import Currency
+
+from libs.events.touchpoints import TouchpointRecorded
+from libs.identity import normalise
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+PAUSE = timedelta(minutes=30)
+SNAKE_CASE = {"firstName": "first_name", "lastName": "last_name", "createdAt": "created_at"}
+STATES = ("sent", "delivered", "opened", "clicked", "bounced", "complained", "unsubscribed")
+MESSAGE_WORDS = {
+    "Sent": "sent",
+    "Delivered": "delivered",
+    "Opened": "opened",
+    "Link Clicked": "clicked",
+    "Clicked": "clicked",
+    "Bounced": "bounced",
+    "Marked as Spam": "complained",
+    "Unsubscribed": "unsubscribed",
+}
+
+Score = Callable[[str], Fraction]
+Node = tuple[str, str]
+Refused = Collection[Node]
+
+
+class ProfileReference:
+    """Feed it touchpoints, ask it for views."""
+
+    def __init__(self, score: Score) -> None:
+        self._score = score
+        self._told: dict[Any, tuple[TouchpointRecorded, Refused]] = {}
+
+    def feed(self, touchpoint: TouchpointRecorded, *, refused: Refused = ()) -> None:
+        self._told.setdefault(touchpoint.id, (touchpoint, frozenset(refused)))
+
+    def groups(self) -> list[frozenset[Node]]:
+        """The identifiers of each profile; a group in which nothing was ever carried as somebody's own isn't one."""
+        neighbours: dict[Node, set[Node]] = {}
+        live: set[Node] = set()
+        for touchpoint, refused in self._told.values():
+            own, *others = [(one.kind, one.value) for one in touchpoint.identifiers]
+            carried = [own, *(node for node in others if node not in refused)]
+            live.update(carried)
+            previous = [(one.kind, one.value) for one in touchpoint.previous if (one.kind, one.value) not in refused]
+            for node in (*carried, *previous):
+                neighbours.setdefault(own, set()).add(node)
+                neighbours.setdefault(node, set()).add(own)
+        found = []
+        while neighbours:
+            group, waiting = set(), [next(iter(neighbours))]
+            while waiting:
+                node = waiting.pop()
+                if node in neighbours:
+                    group.add(node)
+                    waiting.extend(neighbours.pop(node))
+            found.append(frozenset(group & live))
+        return found
+
+    def view(self, kind: str, value: str) -> dict[str, Any] | None:
+        for group in self.groups():
+            if (kind, value) in group:
+                return self._view_of(group)
+        return None
+
+    def views(self) -> dict[str, dict[str, Any]]:
+        return {label_of(group): self._view_of(group) for group in self.groups()}
+
+    def _view_of(self, group: frozenset[Node]) -> dict[str, Any]:
+        mine = [
+            (touchpoint, refused)
+            for touchpoint, refused in self._told.values()
+            if (touchpoint.identifiers[0].kind, touchpoint.identifiers[0].value) in group
+        ]
+        identifiers = [{"kind": kind, "value": value} for kind, value in sorted(group)]
+        return {"identifiers": identifiers, **compute_core(mine, self._score)}
+
+
+def label_of(group: Iterable[Node]) -> str:
+    """A name for a profile that doesn't depend on who came first."""
+    return " ".join(f"{kind}:{value}" for kind, value in sorted(group))
+
+
+def compute_core(told: Iterable[tuple[TouchpointRecorded, Refused]], score: Score) -> dict[str, Any]:
+    """The members of the view that are folded, from all touchpoints of one profile."""
+    entries = sorted(told, key=lambda one: (one[0].occurred_at, one[0].id))
+    touchpoints = [touchpoint for touchpoint, _ in entries]
+    return {
+        "first_seen_at": show(touchpoints[0].occurred_at) if touchpoints else None,
+        "last_seen_at": show(touchpoints[-1].occurred_at) if touchpoints else None,
+        "traits": {name: value for name, value in latest_traits(entries).items() if value is not None},
+        "aggregates": {
+            "orders": count_orders(touchpoints),
+            "web": count_web(touchpoints),
+            "support": count_support(touchpoints),
+            "social": count_social(touchpoints, score),
+            "reviews": count_reviews(touchpoints),
+            "surveys": {"nps_latest": latest_score(touchpoints, "nps"), "ces_latest": latest_score(touchpoints, "ces")},
+            "messages": count_messages(touchpoints),
+        },
+        "attribution": attribute(touchpoints),
+        "consent": list_consent(touchpoints),
+        "lead": find_lead(touchpoints),
+        "accounts": list_accounts(touchpoints),
+    }
+
+
+def show(instant: datetime) -> str:
+    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+
+
+def properties_of(touchpoint: TouchpointRecorded) -> dict[str, Any]:
+    properties: dict[str, Any] = json.loads(bytes(touchpoint.properties))
+    return properties
+
+
+def tracked(touchpoints: Iterable[TouchpointRecorded], *names: str) -> list[TouchpointRecorded]:
+    return [touchpoint for touchpoint in touchpoints if touchpoint.kind == "track" and touchpoint.name in names]
+
+
+def id_in(touchpoint: TouchpointRecorded, name: str) -> str:
+    stated = properties_of(touchpoint).get(name)
+    if isinstance(stated, bool) or not isinstance(stated, str | int) or not str(stated).strip():
+        return str(touchpoint.id)
+    return str(stated)
+
+
+def number_of(stated: object) -> Fraction | None:
+    if isinstance(stated, bool) or not isinstance(stated, str | int | float):
+        return None
+    try:
+        return Fraction(str(stated))
+    except ValueError:
+        return None
+
+
+def two_places(values: list[Fraction]) -> float | None:
+    return float(round(sum(values, Fraction(0)) / len(values), 2)) if values else None
+
+
+# Traits
+
+
+def latest_traits(entries: list[tuple[TouchpointRecorded, Refused]]) -> dict[str, Any]:
+    traits: dict[str, Any] = {}
+    for touchpoint, refused in entries:
+        traits.update(stated_traits(touchpoint, refused))
+    return traits
+
+
+def stated_traits(touchpoint: TouchpointRecorded, refused: Refused) -> dict[str, Any]:
+    stated: dict[str, Any] = {}
+    if touchpoint.kind == "identify":
+        stated.update(snake(json.loads(bytes(touchpoint.context)).get("traits") or {}))
+    if touchpoint.kind != "group":
+        stated.update(snake(json.loads(bytes(touchpoint.traits))))
+    for kind in ("email", "phone"):
+        named = [one.value for one in touchpoint.identifiers if one.kind == kind]
+        accepted = [value for value in named if (kind, value) not in refused]
+        if not named and stated.get(kind) is not None:  # a command that sets the trait alone
+            accepted = [value for value in [normalise(kind, stated[kind])] if value is not None]
+        if stated.get(kind) is not None:
+            del stated[kind]
+        if accepted:
+            stated[kind] = accepted[0]
+    if ("loyalty_card", stated.get("loyalty_card")) in refused:
+        del stated["loyalty_card"]
+    return stated
+
+
+def snake(traits: dict[str, Any]) -> dict[str, Any]:
+    renamed = {SNAKE_CASE[name]: value for name, value in traits.items() if name in SNAKE_CASE}
+    return renamed | {name: value for name, value in traits.items() if name not in SNAKE_CASE}
+
+
+# Orders
+
+
+def count_orders(touchpoints: list[TouchpointRecorded]) -> dict[str, Any]:
+    said = [(touchpoint, touchpoint.order) for touchpoint in touchpoints if touchpoint.order is not None]
+    refunds: dict[str, tuple[TouchpointRecorded, Any]] = {}
+    for touchpoint, order in said:
+        if order.step == "refunded":
+            refunds[f"id {order.refund_id}" if order.refund_id is not None else f"touchpoint {touchpoint.id}"] = touchpoint, order
+    order_ids = {order.order_id for _, order in said if order.step != "refunded"}
+    order_ids |= {order.order_id for _, order in refunds.values() if order.order_id is not None}
+    groups = [[one for one in refunds.values() if one[1].order_id == order_id] for order_id in order_ids]
+    settled = [settle_order([one for one in said if one[1].order_id == o], r) for o, r in zip(order_ids, groups, strict=True)]
+    settled += [settle_order([], [one]) for one in refunds.values() if one[1].order_id is None]
+    counted = [one for one in settled if one["counts"]]
+    keys = sorted({currency for one in settled for currency in one["currencies"]})
+    gross = {key: sum(one["amount"] for one in counted if one["currency"] == key) for key in keys}
+    back = {key: sum(money for one in settled for _, currency, money in one["refunds"] if currency == key) for key in keys}
+    orders = {key: sum(one["currency"] == key for one in counted) for key in keys}
+    return {
+        "count": len(counted),
+        "occasions": count_occasions(settled),
+        "first_at": show(min(one["at"] for one in counted)) if counted else None,
+        "last_at": show(max(one["at"] for one in counted)) if counted else None,
+        "gross_minor": gross,
+        "refunds_minor": back,
+        "net_minor": {key: gross[key] - back[key] for key in keys},
+        "average_minor": {key: round(Fraction(gross[key] - back[key], orders[key])) if orders[key] else None for key in keys},
+    }
+
+
+def settle_order(said: list[tuple[TouchpointRecorded, Any]], refunds: list[tuple[TouchpointRecorded, Any]]) -> dict[str, Any]:
+    """One order and the refunds that name it, both oldest first."""
+    stating = [(touchpoint, order) for touchpoint, order in said if order.step in ("completed", "updated")]
+    known = bool(stating)
+    cancelled = known and any(order.step == "cancelled" for _, order in said)
+    amount, currency = Fraction(0), None
+    for _, order in stating:
+        if order.amount is not None or order.step == "completed":
+            amount = Fraction(order.amount or 0)
+            currency = order.currency or order.default_currency
+        elif order.currency is not None:
+            currency = order.currency
+    if known and currency is None:
+        currency = stating[-1][1].default_currency
+    minor = to_minor(amount, currency) if currency else 0
+    given_back, settled = 0, []
+    for touchpoint, refund in sorted(refunds, key=lambda one: (one[0].occurred_at, one[0].id)):
+        its = refund.currency or currency or refund.default_currency
+        if refund.amount is not None:
+            money = to_minor(Fraction(refund.amount), its)
+        else:
+            left = max(0, minor - given_back)
+            money = to_minor(Fraction(left, 10 ** decimals(currency)), its) if currency else 0
+        if its == currency:
+            given_back += money
+        settled.append((touchpoint.occurred_at, its, money))
+    return {
+        "counts": known and not cancelled,
+        "at": stating[0][0].occurred_at if known else None,
+        "currency": currency,
+        "amount": minor,
+        "refunds": [] if cancelled else settled,
+        "currencies": {money[1] for money in settled} | ({currency} if currency else set()),
+    }
+
+
+def to_minor(amount: Fraction, currency: str) -> int:
+    return round(amount * 10 ** decimals(currency))
+
+
+def decimals(currency: str) -> int:
+    exponent = Currency(currency).exponent
+    return 2 if exponent is None else int(exponent)
+
+
+def count_occasions(settled: list[dict[str, Any]]) -> int:
+    nets: dict[tuple[Any, str], int] = {}
+    for one in settled:
+        moves = [(at, currency, -money) for at, currency, money in one["refunds"]]
+        if one["counts"]:
+            moves.append((one["at"], one["currency"], one["amount"]))
+        for at, currency, money in moves:
+            nets[at.astimezone(UTC).date(), currency] = nets.get((at.astimezone(UTC).date(), currency), 0) + money
+    return len({day for (day, _), net in nets.items() if net > 0})
+
+
+# The rest
+
+
+def count_web(touchpoints: list[TouchpointRecorded]) -> dict[str, Any]:
+    active = [
+        touchpoint.occurred_at
+        for touchpoint in touchpoints
+        if touchpoint.channel in ("web", "mobile") and touchpoint.kind in ("page", "screen", "track")
+    ]
+    sessions = sum(1 for before, at in zip([None, *active], active, strict=False) if before is None or at - before > PAUSE)
+    return {
+        "page_views": sum(touchpoint.kind == "page" for touchpoint in touchpoints),
+        "sessions": sessions,
+        "last_at": show(active[-1]) if active else None,
+    }
+
+
+def count_support(touchpoints: list[TouchpointRecorded]) -> dict[str, Any]:
+    names = [f"Support Ticket {word}" for word in ("Opened", "Updated", "Solved", "Reopened")]
+    last_word = {id_in(touchpoint, "ticket_id"): touchpoint.name for touchpoint in tracked(touchpoints, *names)}
+    return {
+        "tickets": len(last_word),
+        "tickets_open": sum(name != "Support Ticket Solved" for name in last_word.values()),
+        "csat_latest": latest_score(touchpoints, "csat"),
+    }
+
+
+def count_social(touchpoints: list[TouchpointRecorded], score: Score) -> dict[str, Any]:
+    texts = {
+        id_in(touchpoint, "mention_id"): properties_of(touchpoint).get("text")
+        for touchpoint in tracked(touchpoints, "Social Mention Posted")
+    }
+    scores = [score(text) for text in texts.values() if isinstance(text, str) and text.strip()]
+    return {"mentions": len(texts), "sentiment_average": two_places(scores)}
+
+
+def count_reviews(touchpoints: list[TouchpointRecorded]) -> dict[str, Any]:
+    ratings = {
+        id_in(touchpoint, "review_id"): number_of(properties_of(touchpoint).get("rating"))
+        for touchpoint in tracked(touchpoints, "Product Reviewed")
+    }
+    return {"count": len(ratings), "rating_average": two_places([rating for rating in ratings.values() if rating is not None])}
+
+
+def latest_score(touchpoints: list[TouchpointRecorded], survey: str) -> float | int | None:
+    latest = None
+    for touchpoint in tracked(touchpoints, "Survey Answered"):
+        properties = properties_of(touchpoint)
+        score = number_of(properties.get("score"))
+        if properties.get("survey_type") == survey and score is not None:
+            latest = score
+    if latest is None:
+        return None
+    return int(latest) if latest.denominator == 1 else float(latest)
+
+
+def count_messages(touchpoints: list[TouchpointRecorded]) -> dict[str, dict[str, int]]:
+    seen: dict[str, dict[str, set[str]]] = {channel: {state: set() for state in STATES} for channel in ("email", "sms", "push")}
+    for word, channel in (("Email", "email"), ("SMS", "sms"), ("Push", "push")):
+        for said, state in MESSAGE_WORDS.items():
+            names = [f"{word} {said}", *(["Unsubscribed"] if (channel, said) == ("email", "Unsubscribed") else [])]
+            seen[channel][state] |= {id_in(one, f"{channel}_id") for one in tracked(touchpoints, *names)}
+    for states in seen.values():
+        states["opened"] |= states["clicked"]
+    return {channel: {state: len(ids) for state, ids in states.items()} for channel, states in seen.items()}
+
+
+def attribute(touchpoints: list[TouchpointRecorded]) -> dict[str, Any]:
+    came = [touchpoint for touchpoint in touchpoints if touchpoint.campaign is not None]
+    return {"first": show_visit(came[0] if came else None), "last": show_visit(came[-1] if came else None)}
+
+
+def show_visit(touchpoint: TouchpointRecorded | None) -> dict[str, Any]:
+    campaign = touchpoint.campaign if touchpoint else None
+    if touchpoint is None or campaign is None:
+        return {"source": None, "medium": None, "campaign": None, "at": None}
+    return {
+        "source": campaign.source,
+        "medium": campaign.medium,
+        "campaign": campaign.campaign,
+        "at": show(touchpoint.occurred_at),
+    }
+
+
+def list_consent(touchpoints: list[TouchpointRecorded]) -> list[dict[str, Any]]:
+    """Newest word first; of one touchpoint the word for every channel comes last."""
+    words: dict[tuple[str, str], tuple[Any, dict[str, Any]]] = {}
+    for touchpoint in touchpoints:
+        at = touchpoint.occurred_at
+        if touchpoint.source_id not in ("profile", "engagement"):
+            at = min(at, touchpoint.received_at)
+        for said in touchpoint.consent:
+            shown = {"purpose": said.purpose, "channel": said.channel, "status": said.status, "at": show(at)}
+            if said.wording_version is not None:
+                shown["wording_version"] = said.wording_version
+            known = words.get((said.purpose, said.channel))
+            if known is None or (at, touchpoint.id) > known[0]:
+                words[said.purpose, said.channel] = (at, touchpoint.id), shown
+    entries = sorted(words.values(), key=lambda word: (word[1]["channel"] == "*", word[1]["purpose"], word[1]["channel"]))
+    return [shown for _, shown in sorted(entries, key=lambda word: word[0], reverse=True)]
+
+
+def find_lead(touchpoints: list[TouchpointRecorded]) -> dict[str, Any]:
+    for touchpoint in reversed(tracked(touchpoints, "Lead Stage Changed")):
+        stage = properties_of(touchpoint).get("stage")
+        if isinstance(stage, str) and stage.strip():
+            return {"stage": stage.strip(), "since": show(touchpoint.occurred_at)}
+    captured = tracked(touchpoints, "Lead Captured")
+    if captured:
+        return {"stage": "lead", "since": show(captured[0].occurred_at)}
+    return {"stage": None, "since": None}
+
+
+def list_accounts(touchpoints: list[TouchpointRecorded]) -> list[dict[str, Any]]:
+    accounts: dict[str, dict[str, Any]] = {}
+    for touchpoint in touchpoints:
+        if touchpoint.kind == "group" and touchpoint.group_id is not None:
+            account = accounts.setdefault(touchpoint.group_id, {"since": show(touchpoint.occurred_at), "traits": {}})
+            account["traits"].update(snake(json.loads(bytes(touchpoint.traits))))
+    shown = []
+    for account_id, account in sorted(accounts.items()):
+        traits = {name: value for name, value in account["traits"].items() if value is not None}
+        shown.append({"id": account_id, "name": traits.get("name"), "since": account["since"], "traits": traits})
+    return shown
