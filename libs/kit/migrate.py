@@ -1,4 +1,7 @@
-"""Schema migrations: Alembic to head, each service in its own schema with its own version table, safe to run at once."""
+"""Schema migrations: Alembic to head, each service in its own schema with its own version table, safe to run at once.
+
+Alembic is imported where it is used: a service that only serves doesn't pay half a second for it at every start.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -6,14 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
-from alembic import command
-from alembic.autogenerate import compare_metadata
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.pool import NullPool
 
 if TYPE_CHECKING:
+    from alembic.config import Config
     from sqlalchemy import Connection, MetaData
     from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -22,6 +20,8 @@ _LOCK_SPACE = 0x52_41_50_50  # "RAPP": beside the schema's hash, so that no othe
 
 async def migrate(dsn: str, *, schema: str, script_location: Path) -> None:
     """Bring the schema to the newest version. Makes the schema; waits while another process migrates it."""
+    from alembic import command  # noqa: PLC0415
+
     async with _locked_schema(dsn, schema), _connect(dsn, schema) as connection:
         config = build_alembic_config(script_location)
 
@@ -34,6 +34,9 @@ async def migrate(dsn: str, *, schema: str, script_location: Path) -> None:
 
 async def pending_changes(dsn: str, *, schema: str, metadata: "MetaData") -> list[Any]:
     """How the declared tables differ from the migrated schema (what `alembic check` tells): empty when they agree."""
+    from alembic.autogenerate import compare_metadata  # noqa: PLC0415
+    from alembic.runtime.migration import MigrationContext  # noqa: PLC0415
+
     async with _connect(dsn, schema) as connection:
 
         def compare(sync_connection: "Connection") -> list[Any]:
@@ -42,7 +45,9 @@ async def pending_changes(dsn: str, *, schema: str, metadata: "MetaData") -> lis
         return await connection.run_sync(compare)
 
 
-def build_alembic_config(script_location: Path) -> Config:
+def build_alembic_config(script_location: Path) -> "Config":
+    from alembic.config import Config  # noqa: PLC0415
+
     config = Config()
     config.set_main_option("script_location", str(script_location).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
@@ -64,6 +69,8 @@ async def _locked_schema(dsn: str, schema: str) -> AsyncIterator[None]:
 @asynccontextmanager
 async def _connect(dsn: str, schema: str) -> "AsyncIterator[AsyncConnection]":
     """A SQLAlchemy connection whose default schema is the service's, so that tables and versions need no qualification."""
+    from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415
+    from sqlalchemy.pool import NullPool  # noqa: PLC0415
 
     async def connect() -> asyncpg.Connection:
         # A migration that waits for a lock makes everybody behind it wait: rather give up and be run again.

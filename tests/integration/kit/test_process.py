@@ -1,0 +1,168 @@
+"""A service's process from outside: how it starts, stops, and dies."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support.eventually import eventually
+
+ROOT = Path(__file__).resolve().parents[3]
+Start = Callable[..., Awaitable[Process]]
+
+
+def find_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def port() -> int:
+    return find_port()
+
+
+@pytest.fixture
+async def start(tmp_path: Path, port: int) -> AsyncIterator[Start]:
+    started: list[Process] = []
+
+    async def start_process(mode: str = "all", *more: str, pass_fds: tuple[int, ...] = (), **settings: str) -> Process:
+        environment = {**os.environ, "SHOP_NOTE": str(tmp_path / "note"), "SHOP_PORT": str(port), "PYTHONPATH": str(ROOT)}
+        environment |= {f"SHOP_{name.upper()}": value for name, value in settings.items()}
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "tests.integration.kit.shop_service",
+            mode,
+            *more,
+            env=environment,
+            cwd=ROOT,
+            stderr=PIPE,
+            pass_fds=pass_fds,
+        )
+        started.append(process)
+        return process
+
+    yield start_process
+    for process in started:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+@pytest.fixture
+async def client(port: int) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as opened:
+        yield opened
+
+
+async def is_live(client: httpx.AsyncClient) -> bool:
+    try:
+        return (await client.get("/healthz")).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+async def finish(process: Process) -> tuple[int | None, str]:
+    _, said = await asyncio.wait_for(process.communicate(), 20)
+    return process.returncode, said.decode()
+
+
+async def read_note(tmp_path: Path) -> str:
+    note = tmp_path / "note"
+    return note.read_text() if note.exists() else ""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_lets_requests_and_worker_finish(
+    start: Start, client: httpx.AsyncClient, tmp_path: Path, number: signal.Signals
+) -> None:
+    process = await start()
+    await eventually(lambda: is_live(client))
+    request = asyncio.create_task(client.get("/slow"))
+    await eventually(lambda: read_note(tmp_path), until=lambda note: "asked" in note)
+    process.send_signal(number)
+    assert (await request).status_code == 200
+    code, _ = await finish(process)
+    assert code == 0
+    assert sorted((await read_note(tmp_path)).split("\n")) == ["", "asked", "closed", "worker began", "worker done"]
+
+
+@pytest.mark.parametrize("how", ["dies", "ends"])
+async def test_a_dead_worker_takes_the_process_with_it(start: Start, how: str) -> None:
+    code, said = await finish(await start(worker=how))
+    assert code == 1
+    assert "part_failed" in said
+
+
+async def test_a_worker_that_does_not_stop_is_cut_off(start: Start, client: httpx.AsyncClient, tmp_path: Path) -> None:
+    process = await start(worker="hangs", stop_timeout_s="0.3")
+    await eventually(lambda: is_live(client))
+    process.terminate()
+    code, said = await finish(process)
+    assert (code, await read_note(tmp_path)) == (1, "worker began\nclosed\n")
+    assert "stop_took_too_long" in said
+
+
+async def test_a_second_signal_ends_it_at_once(start: Start, client: httpx.AsyncClient) -> None:
+    process = await start(worker="hangs", stop_timeout_s="60")
+    await eventually(lambda: is_live(client))
+    process.terminate()
+
+    async def is_gone() -> Any:
+        if process.returncode is None:
+            process.terminate()
+        return process.returncode
+
+    assert await eventually(is_gone, until=lambda code: code is not None, pause_s=0.2) == -signal.SIGTERM
+
+
+async def test_a_refused_start_says_why_in_one_line(start: Start) -> None:
+    code, said = await finish(await start(worker="refused"))
+    assert code == 2
+    assert "Set SHOP_WORKER" in said
+    assert "Traceback" not in said
+
+
+async def test_a_port_in_use_is_said_plainly(start: Start, port: int) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", port))
+        taken.listen()
+        code, said = await finish(await start("api"))
+    assert code == 1
+    assert f"127.0.0.1:{port}" in said
+    assert "Traceback" not in said
+
+
+async def test_a_worker_alone_opens_no_port(start: Start, client: httpx.AsyncClient, tmp_path: Path) -> None:
+    process = await start("worker")
+    await eventually(lambda: read_note(tmp_path))
+    assert not await is_live(client)
+    process.terminate()
+    assert (await finish(process))[0] == 0
+    assert await read_note(tmp_path) == "worker began\nworker done\nclosed\n"
+
+
+async def test_an_inherited_socket_keeps_waiting_clients_over_a_restart(start: Start, tmp_path: Path) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(64)
+        listener.set_inheritable(True)
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        async with httpx.AsyncClient(base_url=address, timeout=20) as client:
+            waiting = asyncio.create_task(client.get("/slow"))  # nobody is there yet
+            first = await start("api", "--fd", str(listener.fileno()), pass_fds=(listener.fileno(),))
+            assert (await waiting).json() == {"pid": first.pid}
+            first.terminate()
+            assert (await finish(first))[0] == 0
+            waiting = asyncio.create_task(client.get("/slow"))
+            second = await start("api", "--fd", str(listener.fileno()), pass_fds=(listener.fileno(),))
+            assert (await waiting).json() == {"pid": second.pid}
