@@ -1,9 +1,9 @@
-"""What the handlers need of the outside: who holds a key, and where parked rejections lie."""
+"""What the handlers need of the outside: who holds a key, and where parked rejections and sources lie."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 from uuid import UUID
 
 if TYPE_CHECKING:
@@ -32,9 +32,16 @@ class ParkedRejection:
     body: bytes
 
 
+class Place(NamedTuple):
+    """Where a page ended, in the order newest first."""
+
+    received_at: datetime
+    id: UUID
+
+
 @dataclass(frozen=True, slots=True)
 class RejectionFilter:
-    """All given conditions hold. `before` is a place in the order newest first: only what stands behind it."""
+    """All conditions given hold: `since` is inclusive, `until` exclusive."""
 
     source_id: str | None = None
     reason: str | None = None
@@ -53,22 +60,74 @@ class RejectionBounds:
 
 
 class RejectionStore(Protocol):
-    """Parked rejections. Every method works in the transaction it is given and is safe to repeat."""
+    """Parked rejections. Every method works in the transaction it is given and is safe to repeat.
+
+    One that was sent through again is no longer found, but remembered, so that reading the topic anew doesn't park it anew.
+    """
 
     async def add(self, tx: "Tx", rejections: Sequence[ParkedRejection]) -> set[UUID]:
-        """Park them; the ids that weren't there yet. One that is there stays as it is."""
+        """Park them; the ids that weren't known yet. A known one stays as it is."""
         ...
 
-    async def find(
-        self, tx: "Tx", where: RejectionFilter, *, after: tuple[datetime, UUID] | None, limit: int
-    ) -> list[ParkedRejection]:
+    async def find(self, tx: "Tx", where: RejectionFilter, *, after: Place | None, limit: int) -> list[ParkedRejection]:
         """Newest first by (received_at, id), beginning behind `after`."""
+        ...
+
+    async def lock(self, tx: "Tx", where: RejectionFilter, *, after: Place | None, limit: int) -> list[ParkedRejection]:
+        """As `find`, leaving out what another transaction has locked; locked until the end of this one."""
         ...
 
     async def count_reasons(self, tx: "Tx", where: RejectionFilter) -> Mapping[str, int]: ...
 
-    async def remove(self, tx: "Tx", ids: Sequence[UUID]) -> int: ...
+    async def mark_replayed(self, tx: "Tx", ids: Sequence[UUID], now: datetime) -> None:
+        """They are found no more; their bodies are forgotten."""
+        ...
+
+    async def update_reason(self, tx: "Tx", rejection_id: UUID, reason: str, detail: str) -> None: ...
 
     async def trim(self, tx: "Tx", bounds: RejectionBounds) -> int:
         """Remove what is beyond the bounds; how many."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class WriteKey:
+    """A key as it may be shown: `id` is the beginning of its hash."""
+
+    id: str
+    created_at: datetime
+    revoked_at: datetime | None
+
+
+class SourceStore(Protocol):
+    """Sources and their keys in schema `access`."""
+
+    async def list_sources(self, tx: "Tx", *, after: str | None, limit: int) -> "list[Source]":
+        """By id, beginning behind `after`."""
+        ...
+
+    async def find(self, tx: "Tx", source_id: str) -> "Source | None": ...
+
+    async def lock(self, tx: "Tx", source_id: str) -> "Source | None":
+        """As `find`; nobody else changes it until the end of the transaction."""
+        ...
+
+    async def create(self, tx: "Tx", source: "Source") -> bool:
+        """False where one of that id exists; it is left as it is."""
+        ...
+
+    async def save(self, tx: "Tx", source: "Source") -> None:
+        """Overwrite everything but the id."""
+        ...
+
+    async def list_keys(self, tx: "Tx", source_id: str) -> list[WriteKey]:
+        """Oldest first."""
+        ...
+
+    async def create_key(self, tx: "Tx", source_id: str) -> str:
+        """A new key, readable this once."""
+        ...
+
+    async def revoke_key(self, tx: "Tx", source_id: str, key_id: str) -> bool:
+        """False where the source has no active key of that id."""
         ...

@@ -77,12 +77,14 @@ class _Request:
 
 
 class Intake:
-    """Judges calls. Holds the identifiers lately seen, nothing else; one per process."""
+    """Judges calls. Holds the identifiers lately seen and counts what it took since the start; one per process."""
 
     def __init__(self, identity_key: IdentityKey, *, region: str, publisher: Publisher, new_id: IdFactory) -> None:
         self._book: IdentifierBook[Identifier] = IdentifierBook(identity_key, region=region, make=Identifier)
         self._publisher = publisher
         self._new_id = new_id
+        self.accepted = 0
+        self.rejected = 0
 
     async def take_calls(self, arrival: Arrival, batch: Batch, *, kind: Kind | None = None) -> Receipt:
         """Take tracking calls, of one kind where the path says so. Raises PublishFailed: then 200 would be a lie."""
@@ -127,8 +129,10 @@ class Intake:
         """Raises PublishFailed."""
         await self._publisher.publish(receipt.outgoing)
         if receipt.accepted:
+            self.accepted += len(receipt.accepted)
             _ACCEPTED.inc(len(receipt.accepted))
         if receipt.rejected:
+            self.rejected += len(receipt.rejected)
             _REJECTED.inc(len(receipt.rejected))
             for reason, count in Counter(rejected.reason for rejected in receipt.rejected).items():
                 _REJECTIONS.labels(reason).inc(count)

@@ -1,0 +1,200 @@
+"""`/v1/sources`: where touchpoints come from, and their write keys."""
+
+import re
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Path, Query, Response
+from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, PlainSerializer
+
+from libs.durable.cursors import DEFAULT_LIMIT, MAX_LIMIT, decode_cursor, encode_cursor
+from libs.identity import normalise_kind
+from libs.kit.auth import Principal, Source
+from libs.kit.http import StrictModel, requires
+from libs.kit.times import format_utc
+from libs.orders.currencies import is_currency
+from services.ingest.api.deps import ApiDeps
+from services.ingest.domain.vocabulary import Channel
+from services.ingest.errors import BodyInvalid
+from services.ingest.handlers import sources as handlers
+
+SourceKind = Literal["web", "mobile", "server", "pos", "webhook", "import"]
+SourceId = Annotated[str, Path(max_length=64)]
+Instant = Annotated[AwareDatetime, PlainSerializer(format_utc, return_type=str)]
+_BELIEVED = frozenset({"server", "pos", "webhook", "import"})
+"""Kinds whose claims about who somebody is come from the business itself."""
+
+
+def _check_currency(code: str) -> str:
+    if not is_currency(code):
+        raise ValueError("no currency of ISO 4217")
+    return code
+
+
+def _check_kind(kind: str) -> str:
+    if normalise_kind(kind) != kind:
+        raise ValueError("an identifier kind: lower-case letters, digits, `_`, `.`, `-`")
+    return kind
+
+
+Currency = Annotated[str, AfterValidator(_check_currency)]
+IdentifierKind = Annotated[str, AfterValidator(_check_kind)]
+
+
+class SourceIn(StrictModel):
+    """`verified`: whether its claims about who somebody is are believed; by default a browser's or an app's are not."""
+
+    id: str | None = Field(default=None, pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")
+    name: str = Field(min_length=1, max_length=200)
+    kind: SourceKind
+    verified: bool | None = None
+    default_channel: Channel | None = None
+    default_currency: Currency = "EUR"
+    user_id_kind: IdentifierKind = "user_id"
+    enabled: bool = True
+
+
+class SourcePatch(StrictModel):
+    """Only what is given changes."""
+
+    name: str | None = Field(default=None, min_length=1, max_length=200)
+    kind: SourceKind | None = None
+    verified: bool | None = None
+    default_channel: Channel | None = None
+    default_currency: Currency | None = None
+    user_id_kind: IdentifierKind | None = None
+    enabled: bool | None = None
+
+
+class SourceOut(BaseModel):
+    id: str
+    name: str
+    kind: str
+    verified: bool
+    default_channel: str | None
+    default_currency: str
+    user_id_kind: str
+    enabled: bool
+
+
+class SourcesOut(BaseModel):
+    items: list[SourceOut]
+    next_cursor: str | None
+
+
+class KeyOut(BaseModel):
+    """`id` is the beginning of the key's hash."""
+
+    id: str
+    created_at: Instant
+    revoked_at: Instant | None
+
+
+class KeysOut(BaseModel):
+    items: list[KeyOut]
+    next_cursor: None = None
+
+
+class NewKeyOut(BaseModel):
+    """The key itself is shown this once: only its hash is kept."""
+
+    write_key: str
+
+
+def build_router(deps: ApiDeps) -> APIRouter:
+    router = APIRouter(prefix="/v1/sources", tags=["sources"])
+    reads = requires("sources:read")
+    writes = requires("sources:write")
+    store = deps.source_store
+
+    @router.get("")
+    async def list_sources(
+        _principal: Annotated[Principal, reads],
+        limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT,
+        cursor: str | None = None,
+    ) -> SourcesOut:
+        after = None if cursor is None else decode_cursor(cursor, str)[0]
+        async with deps.database.connection() as connection:
+            found = await store.list_sources(connection, after=after, limit=limit + 1)
+        page = found[:limit]
+        return SourcesOut(
+            items=[_show(source) for source in page], next_cursor=encode_cursor((page[-1].id,)) if len(found) > limit else None
+        )
+
+    @router.post("", status_code=201)
+    async def create_source(body: SourceIn, response: Response, _principal: Annotated[Principal, writes]) -> SourceOut:
+        """It has no key yet: make one under `/keys`."""
+        source = Source(
+            id=body.id or _make_id(body.name),
+            name=body.name,
+            kind=body.kind,
+            verified=body.kind in _BELIEVED if body.verified is None else body.verified,
+            default_channel=body.default_channel,
+            default_currency=body.default_currency,
+            user_id_kind=body.user_id_kind,
+            enabled=body.enabled,
+        )
+        async with deps.database.transaction() as tx:
+            await handlers.create_source(tx, store, source)
+        await deps.refresh_access()
+        response.headers["location"] = f"/v1/sources/{source.id}"
+        return _show(source)
+
+    @router.get("/{source_id}")
+    async def get_source(source_id: SourceId, _principal: Annotated[Principal, reads]) -> SourceOut:
+        async with deps.database.connection() as connection:
+            return _show(await handlers.get_source(connection, store, source_id))
+
+    @router.patch("/{source_id}")
+    async def change_source(source_id: SourceId, body: SourcePatch, _principal: Annotated[Principal, writes]) -> SourceOut:
+        """In force everywhere within 5 s. A disabled source's touchpoints are parked, not lost."""
+        changes = body.model_dump(exclude_unset=True)
+        if any(value is None and name != "default_channel" for name, value in changes.items()):
+            raise BodyInvalid("Only `default_channel` may be null.")
+        async with deps.database.transaction() as tx:
+            source = await handlers.change_source(tx, store, source_id, changes)
+        await deps.refresh_access()
+        return _show(source)
+
+    @router.get("/{source_id}/keys")
+    async def list_keys(source_id: SourceId, _principal: Annotated[Principal, reads]) -> KeysOut:
+        async with deps.database.connection() as connection:
+            keys = await handlers.list_keys(connection, store, source_id)
+        return KeysOut(items=[KeyOut(id=key.id, created_at=key.created_at, revoked_at=key.revoked_at) for key in keys])
+
+    @router.post("/{source_id}/keys", status_code=201)
+    async def create_key(source_id: SourceId, _principal: Annotated[Principal, writes]) -> NewKeyOut:
+        """Several may be valid at once: make the new one, move the senders over, revoke the old one."""
+        async with deps.database.transaction() as tx:
+            key = await store.create_key(tx, source_id)
+        await deps.refresh_access()
+        return NewKeyOut(write_key=key)
+
+    @router.delete("/{source_id}/keys/{key_id}", status_code=204)
+    async def revoke_key(source_id: SourceId, key_id: str, _principal: Annotated[Principal, writes]) -> None:
+        """Refused everywhere within 5 s."""
+        async with deps.database.transaction() as tx:
+            await handlers.revoke_key(tx, store, source_id, key_id)
+        await deps.refresh_access()
+
+    return router
+
+
+def _make_id(name: str) -> str:
+    """A readable id out of the name."""
+    words = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:64].strip("-")
+    if not words:
+        raise BodyInvalid("No id can be made of this name: give one.")
+    return words
+
+
+def _show(source: Source) -> SourceOut:
+    return SourceOut(
+        id=source.id,
+        name=source.name,
+        kind=source.kind,
+        verified=source.verified,
+        default_channel=source.default_channel,
+        default_currency=source.default_currency,
+        user_id_kind=source.user_id_kind,
+        enabled=source.enabled,
+    )

@@ -1,0 +1,50 @@
+"""Which topic is handled by what, and the sweep that keeps parked rejections within their bounds."""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import timedelta
+
+import asyncpg
+
+from libs.events.topics import TOUCHPOINT_REJECTIONS
+from libs.kit.clock import Clock
+from libs.kit.db import Database, is_retryable
+from libs.kit.logging import get_logger
+from libs.messaging.ports import BatchHandler
+from services.ingest.handlers.parked import Parking
+from services.ingest.ports import RejectionBounds, RejectionStore
+from services.ingest.settings import Settings
+
+GROUP = "ingest"
+
+_log = get_logger(__name__)
+
+
+def build_handlers(store: RejectionStore) -> Mapping[str, BatchHandler]:
+    return {TOUCHPOINT_REJECTIONS.name: Parking(store)}
+
+
+async def sweep_rejections(
+    database: Database, store: RejectionStore, clock: Clock, settings: Settings, stop: asyncio.Event
+) -> None:
+    """Until stopped: every now and then throw away what is too old or too much. A database that is away is asked again."""
+    while not stop.is_set():
+        bounds = RejectionBounds(
+            received_after=clock.now() - timedelta(days=settings.rejections_kept_days),
+            max_per_source=settings.rejections_max_per_source,
+            max_bytes_per_source=settings.rejections_max_bytes_per_source,
+        )
+        try:
+            async with database.transaction() as tx:
+                removed = await store.trim(tx, bounds)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            if not is_retryable(error):
+                raise
+            _log.warning("rejections_not_swept", reason=type(error).__name__)
+        else:
+            if removed:
+                _log.info("rejections_swept", removed=removed)
+        try:
+            await asyncio.wait_for(stop.wait(), settings.rejections_sweep_s)
+        except TimeoutError:
+            continue

@@ -1,0 +1,1 @@
+"""PostgreSQL implementations of ingest's ports."""

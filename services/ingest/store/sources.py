@@ -1,0 +1,78 @@
+"""Sources and write keys in schema `access`, which ingest may write."""
+
+from typing import TYPE_CHECKING
+
+from libs.kit import auth
+from libs.kit.auth import Source
+from services.ingest.ports import WriteKey
+
+if TYPE_CHECKING:
+    from libs.kit.db import Tx
+
+_LIST = """
+    SELECT id, name, kind, verified, default_channel, default_currency, user_id_kind, enabled FROM access.sources
+    WHERE $1::text IS NULL OR id > $1 ORDER BY id LIMIT $2
+"""
+_FIND = """
+    SELECT id, name, kind, verified, default_channel, default_currency, user_id_kind, enabled FROM access.sources WHERE id = $1
+"""
+_LOCK = _FIND + " FOR UPDATE"
+
+
+class PostgresSources:
+    """See services.ingest.ports.SourceStore."""
+
+    async def list_sources(self, tx: "Tx", *, after: str | None, limit: int) -> list[Source]:
+        rows = await tx.fetch(_LIST, after, limit)
+        return [Source(**dict(row)) for row in rows]
+
+    async def find(self, tx: "Tx", source_id: str) -> Source | None:
+        row = await tx.fetchrow(_FIND, source_id)
+        return None if row is None else Source(**dict(row))
+
+    async def lock(self, tx: "Tx", source_id: str) -> Source | None:
+        row = await tx.fetchrow(_LOCK, source_id)
+        return None if row is None else Source(**dict(row))
+
+    async def create(self, tx: "Tx", source: Source) -> bool:
+        return await auth.create_source(tx, source)
+
+    async def save(self, tx: "Tx", source: Source) -> None:
+        await tx.execute(
+            """
+            UPDATE access.sources SET name = $2, kind = $3, verified = $4, default_channel = $5, default_currency = $6,
+              user_id_kind = $7, enabled = $8 WHERE id = $1
+            """,
+            source.id,
+            source.name,
+            source.kind,
+            source.verified,
+            source.default_channel,
+            source.default_currency,
+            source.user_id_kind,
+            source.enabled,
+        )
+
+    async def list_keys(self, tx: "Tx", source_id: str) -> list[WriteKey]:
+        rows = await tx.fetch(
+            """
+            SELECT left(encode(hash, 'hex'), 16) AS id, created_at, revoked_at FROM access.write_keys
+            WHERE source_id = $1 ORDER BY created_at, hash
+            """,
+            source_id,
+        )
+        return [WriteKey(**dict(row)) for row in rows]
+
+    async def create_key(self, tx: "Tx", source_id: str) -> str:
+        return await auth.create_write_key(tx, source_id)
+
+    async def revoke_key(self, tx: "Tx", source_id: str, key_id: str) -> bool:
+        revoked = await tx.fetch(
+            """
+            UPDATE access.write_keys SET revoked_at = now()
+            WHERE source_id = $1 AND left(encode(hash, 'hex'), 16) = $2 AND revoked_at IS NULL RETURNING 1
+            """,
+            source_id,
+            key_id,
+        )
+        return bool(revoked)
