@@ -1,11 +1,13 @@
 """Plain ASGI pieces for hot routes, and the edge around every request: trace, metrics, and errors turned into problems."""
 
+import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 from urllib.parse import quote, unquote
 
+from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.requests import ClientDisconnect
 from starlette.routing import compile_path
 
@@ -29,6 +31,8 @@ _REQUESTS = histogram(
 _UNMATCHED = "unmatched"
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 _DRAIN_FACTOR = 4
+_ENCODED_SLASH = re.compile("%2f", re.IGNORECASE)
+_SLASH_MARK = "\ue02f"  # private use: no text we accept has a meaning for it
 
 
 def get_header(scope: Scope, name: bytes) -> str | None:
@@ -131,16 +135,19 @@ class RawRoutes:
 class Edge:
     """Around everything: continues the caller's trace, measures, and answers every exception with a problem.
 
-    One of the two places that catch Exception. A client that goes away is no error.
+    One of the two places that catch Exception. A client that goes away is no error. It stands twice: as the app's middleware,
+    and before the app (`raw_only`, see `http.get_entry`), where raw routes don't pay for the framework at all.
     """
 
-    def __init__(self, app: AsgiApp, routes: RawRoutes) -> None:
+    def __init__(self, app: AsgiApp, routes: RawRoutes, *, raw_only: bool = False) -> None:
         self._app = app
+        self._raw_only = raw_only
         self._routes = routes
         self._measures: dict[tuple[str, str, int], Any] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        raw = self._routes.find(scope) if scope["type"] == "http" else None
+        if scope["type"] != "http" or (raw is None and self._raw_only):
             await self._app(scope, receive, send)
             return
         began = time.perf_counter()
@@ -156,11 +163,11 @@ class Edge:
                 message["headers"] = [*message.get("headers", ()), trace_header]
             await send(message)
 
-        raw = self._routes.find(scope)
         try:
             if raw is not None:
                 await raw.endpoint(scope, receive, send_traced)
             else:
+                _keep_encoded_slashes(scope)
                 await self._app(scope, receive, send_traced)
         except ClientDisconnect:
             status = status or 499
@@ -186,6 +193,24 @@ class Edge:
         if measure is None:
             measure = self._measures[key] = _REQUESTS.labels(key[0], key[1], str(status))
         measure.observe(seconds)
+
+
+def _keep_encoded_slashes(scope: Scope) -> None:
+    """An encoded slash belongs to a parameter's value: routing must not split there, and `SlashConvertor` gives it back."""
+    sent: bytes = scope.get("raw_path") or b""
+    if b"%2f" in sent.lower():
+        scope["path"] = unquote(_ENCODED_SLASH.sub(quote(_SLASH_MARK), sent.decode("latin-1")))
+
+
+class SlashConvertor(StringConvertor):
+    """Starlette's convertor of `{name}`, which also gives back the slashes that were sent encoded."""
+
+    def convert(self, value: str) -> str:
+        return value.replace(_SLASH_MARK, "/")
+
+
+# The documented way to say what `{name}` means in a path, for all routes of the process.
+register_url_convertor("str", SlashConvertor())
 
 
 def _template(scope: Scope, raw: RawRoute | None) -> str:

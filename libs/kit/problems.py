@@ -1,5 +1,6 @@
 """RFC 9457 problem details: the one place that turns errors into what callers read. Never shows causes or values."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -117,9 +118,8 @@ def _from_http(error: HTTPException) -> RapportError:
     known = _BY_STATUS.get(status)
     if known is not None:
         return known(detail or known.title, headers=headers)
-    made = type(
-        phrase.replace(" ", ""), (RapportError,), {"status": status, "code": phrase.lower().replace(" ", "_"), "title": phrase}
-    )
+    code = re.sub(r"[^a-z]+", "_", phrase.lower())
+    made = type("HttpProblem", (RapportError,), {"status": status, "code": code, "title": phrase})
     other: RapportError = made(detail or phrase, headers=headers)
     return other
 

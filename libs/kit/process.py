@@ -17,6 +17,7 @@ import uvloop
 from fastapi import FastAPI
 
 from libs.kit.errors import ConfigurationRefused
+from libs.kit.http import get_entry
 from libs.kit.logging import configure_logging, get_logger
 from libs.kit.settings import ServiceSettings
 
@@ -150,7 +151,7 @@ async def _building(build: Build[S, D], settings: S) -> AsyncIterator[D]:
 
 async def _serve(app: FastAPI, settings: ServiceSettings, stop: asyncio.Event) -> None:
     config = uvicorn.Config(
-        app,
+        get_entry(app),
         log_config=None,
         access_log=False,
         lifespan="on",

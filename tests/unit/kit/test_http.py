@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
+from urllib.parse import unquote
 
 import asyncpg
 import httpx
@@ -20,6 +21,7 @@ from libs.kit.http import (
     add_raw_route,
     authorise_scope,
     create_app,
+    get_entry,
     read_body,
     requires,
     send_json,
@@ -256,6 +258,30 @@ async def raw_client() -> AsyncIterator[httpx.AsyncClient]:
 async def test_a_raw_route_gets_its_parameters_decoded_once(raw_client: httpx.AsyncClient, sent: str, ref: str) -> None:
     answer = await raw_client.post(f"/v1/raw/{sent}", content=b"12345", headers=KEY)
     assert answer.json() == {"ref": ref, "size": 5}
+
+
+@pytest.mark.parametrize("sent", ["email:ada%40example.com", "user_id:a%2Fb", "user_id:a%2fb%25"])
+async def test_an_encoded_slash_belongs_to_the_value_in_framework_routes_too(sent: str) -> None:
+    app = build_app()
+
+    @app.get("/v1/things/{ref}/parts/{part}")
+    async def get_part(ref: str, part: str) -> dict[str, str]:
+        return {"ref": ref, "part": part}
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://shop") as client:
+        answer = await client.get(f"/v1/things/{sent}/parts/%C3%A9")
+        assert answer.json() == {"ref": unquote(sent), "part": "é"}
+        assert (await client.get(f"/v1/things/{sent}/nothing/x")).status_code == 404
+
+
+async def test_the_entry_answers_as_the_app_does() -> None:
+    app = build_raw_app()
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(get_entry(app)), base_url="http://shop", headers=KEY) as client:
+        assert (await client.post("/v1/raw/a%2Fb", content=b"1")).json() == {"ref": "a/b", "size": 1}
+        assert (await client.get("/v1/trace", headers={"traceparent": TRACEPARENT})).json() == {"trace_id": TRACEPARENT[3:35]}
+        failed = await client.get("/v1/fail/bug")
+        assert (failed.status_code, failed.json()["code"]) == (500, "internal")
+        assert failed.headers.get_list("traceresponse") == [failed.headers["traceresponse"]]
 
 
 async def test_a_raw_route_fails_like_any_other(raw_client: httpx.AsyncClient) -> None:
