@@ -151,6 +151,20 @@ class KafkaLink:
         sender_closed.cancel()
         with suppress(asyncio.CancelledError, KafkaError):
             await sender_closed
-        producer._message_accumulator.fail_all(ProducerClosed())  # noqa: SLF001
+        self._strand()
         with suppress(TimeoutError, KafkaError):
             await asyncio.wait_for(producer.stop(), 1)
+
+    def _strand(self) -> None:
+        """Fail what will never be delivered. The sender is closed: without this a closing producer waits for it for ever."""
+        accumulator = self._producer._message_accumulator  # noqa: SLF001 - see the module's text
+        waiting = [batch for batches in accumulator._batches.values() for batch in batches]  # noqa: SLF001
+        # Each batch that was on the way once expects to find itself here when it ends.
+        accumulator._pending_batches.update(waiting)  # noqa: SLF001
+        stranded = list(accumulator._pending_batches)  # noqa: SLF001
+        accumulator.fail_all(ProducerClosed())
+        for batch in stranded:
+            # Nobody waits for these any more; asking keeps asyncio from complaining of it.
+            for future in (batch.future, batch._drain_waiter):  # noqa: SLF001
+                if future.done() and not future.cancelled():
+                    future.exception()

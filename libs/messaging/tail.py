@@ -12,7 +12,8 @@ from libs.kit.settings import PlatformSettings
 from libs.messaging.connection import build_client_options
 
 _FETCH_BYTES = 64 * 1024
-_POLL_MS = 200
+_POLL_MS = 300
+_FAR_BEHIND = 500
 
 
 class LogTail:
@@ -23,43 +24,46 @@ class LogTail:
         self._prefix = settings.topic_prefix
         self._topics = frozenset(topics)
         self._consumer: AIOKafkaConsumer | None = None
-        self._ends: dict[KafkaPartition, int] = {}
+        self._positions: dict[KafkaPartition, int] = {}
 
     async def latest(self, limit: int) -> list[Incoming]:
         """At most `limit` records that came since the last call, oldest first; the first call looks back that far."""
         try:
             consumer = await self._connect()
-            moved = await self._seek_to_news(consumer, limit)
-            if not moved:
-                return []
-            answer = await consumer.getmany(*moved, timeout_ms=_POLL_MS)
+            await self._skip_ahead(consumer, limit)
+            answer = await consumer.getmany(timeout_ms=_POLL_MS)
         except (KafkaError, OSError):
             await self.close()
             return []
-        records = [
-            Incoming(
-                record.topic.removeprefix(self._prefix),
-                record.partition,
-                record.offset,
-                record.key,
-                record.value,
-                dict(record.headers),
-                record.timestamp,
+        records: list[Incoming] = []
+        for partition, fetched in answer.items():
+            self._positions[partition] = fetched[-1].offset + 1
+            records.extend(
+                Incoming(
+                    record.topic.removeprefix(self._prefix),
+                    record.partition,
+                    record.offset,
+                    record.key,
+                    record.value,
+                    dict(record.headers),
+                    record.timestamp,
+                )
+                for record in fetched
             )
-            for records in answer.values()
-            for record in records
-        ]
         return sorted(records, key=lambda record: record.timestamp_ms)[-limit:]
 
     async def close(self) -> None:
         consumer, self._consumer = self._consumer, None
+        self._positions.clear()
         if consumer is not None:
             with suppress(KafkaError, OSError):
                 await consumer.stop()
 
     async def _connect(self) -> AIOKafkaConsumer:
         if self._consumer is None:
+            # Topics without a group: it assigns itself all their partitions.
             self._consumer = AIOKafkaConsumer(
+                *(self._prefix + topic for topic in sorted(self._topics)),
                 **build_client_options(self._settings),
                 client_id="rapport-tail",
                 enable_auto_commit=False,
@@ -68,25 +72,12 @@ class LogTail:
                 request_timeout_ms=5_000,
             )
             await self._consumer.start()
-            names = [self._prefix + topic for topic in sorted(self._topics)]
-            await self._consumer.topics()  # learns the partitions of all topics
-            self._consumer.assign(
-                [
-                    KafkaPartition(name, partition)
-                    for name in names
-                    for partition in self._consumer.partitions_for_topic(name) or ()
-                ]
-            )
         return self._consumer
 
-    async def _seek_to_news(self, consumer: AIOKafkaConsumer, limit: int) -> list[KafkaPartition]:
-        """The partitions that grew, each positioned at most `limit` records before its end."""
-        ends = await consumer.end_offsets(list(consumer.assignment()))
-        moved = []
-        for partition, end in ends.items():
-            seen = self._ends.get(partition, max(0, end - limit))
-            if end > seen:
-                consumer.seek(partition, max(seen, end - limit))
-                moved.append(partition)
-            self._ends[partition] = end
-        return moved
+    async def _skip_ahead(self, consumer: AIOKafkaConsumer, limit: int) -> None:
+        """Leave out what would not be shown anyway. A seek throws away what is on its way, so only where it is far behind."""
+        for partition, end in (await consumer.end_offsets(list(consumer.assignment()))).items():
+            position = self._positions.get(partition)
+            if position is None or end - position > _FAR_BEHIND:
+                self._positions[partition] = max(0, end - limit)
+                consumer.seek(partition, self._positions[partition])
