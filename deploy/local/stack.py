@@ -55,6 +55,10 @@ class LocalStack:
     def mail(self) -> MailSink:
         return self._get("mail", MailSink)
 
+    @property
+    def warden_pid(self) -> int:
+        return self._warden.pid
+
     def choose_port(self, name: str, wanted: int) -> int:
         """`wanted` when it is free, else the one this home had last time, else any; never one promised to another part."""
         record = load_record(self.home, name)
