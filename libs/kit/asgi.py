@@ -153,14 +153,18 @@ class Edge:
         began = time.perf_counter()
         trace = continue_trace(get_header(scope, b"traceparent"))
         set_trace(trace)
-        trace_header = (b"traceresponse", trace.to_traceparent().encode())
+        trace_header = (b"traceresponse", trace.traceparent.encode())
         status = 0
 
         async def send_traced(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), trace_header]
+                headers = message.setdefault("headers", [])
+                if isinstance(headers, list):
+                    headers.append(trace_header)
+                else:
+                    message["headers"] = [*headers, trace_header]
             await send(message)
 
         try:

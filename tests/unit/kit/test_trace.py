@@ -20,8 +20,8 @@ EXAMPLE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 def test_the_example_of_the_specification() -> None:
     trace = parse_traceparent(EXAMPLE)
     assert trace is not None
-    assert trace == ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", 1)
-    assert trace.to_traceparent() == EXAMPLE
+    assert (trace.trace_id, trace.span_id) == ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331")
+    assert trace.traceparent == EXAMPLE
 
 
 @pytest.mark.parametrize(
@@ -42,27 +42,34 @@ def test_a_malformed_header_starts_a_new_trace(text: str) -> None:
     assert continue_trace(text).trace_id != EXAMPLE[3:35]
 
 
-def test_a_later_version_may_say_more() -> None:
-    assert parse_traceparent(EXAMPLE.replace("00-", "cc-", 1) + "-what.the.future.will.be") is not None
+def test_a_later_version_may_say_more_and_goes_on_as_ours() -> None:
+    trace = parse_traceparent(EXAMPLE.replace("00-", "cc-", 1) + "-what.the.future.will.be")
+    assert trace is not None
+    assert trace.traceparent == EXAMPLE
 
 
 @given(st.text(max_size=80))
 def test_no_header_whatever_breaks_it(text: str) -> None:
     trace = continue_trace(text)
-    assert parse_traceparent(trace.to_traceparent()) == trace
+    assert parse_traceparent(trace.traceparent) == trace
 
 
 def test_the_callers_trace_goes_on_in_a_span_of_ours() -> None:
     trace = continue_trace(EXAMPLE)
     assert trace.trace_id == "0af7651916cd43dd8448eb211c80319c"
     assert trace.span_id != "b7ad6b7169203331"
+    assert parse_traceparent(trace.traceparent) == trace
+
+
+def test_whether_a_trace_is_recorded_is_the_callers_decision() -> None:
+    assert continue_trace(EXAMPLE[:-2] + "00").traceparent.endswith("-00")
 
 
 def test_a_block_leaves_the_outer_trace_as_it_was() -> None:
     inner = start_trace()
     before = current_trace()
     with use_trace(inner):
-        assert current_traceparent() == inner.to_traceparent()
+        assert current_traceparent() == inner.traceparent
     assert current_trace() is before
 
 
