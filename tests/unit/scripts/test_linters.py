@@ -59,8 +59,11 @@ def test_long_files_and_long_functions_are_found() -> None:
 
 
 def test_sleeps_and_patches_in_tests_are_found_but_giving_way_is_fine() -> None:
-    assert len(messages("tests/integration/test_x.py", "import time\ntime.sleep(1)\n")) == 1
-    assert messages("tests/unit/test_x.py", "async def f():\n    await asyncio.sleep(0)\n") == []
+    assert len(messages("tests/integration/test_x.py", "def test_x():\n    time.sleep(1)\n")) == 1
+    assert (
+        len(messages("tests/integration/test_x.py", "async def test_x():\n    if True:\n        await asyncio.sleep(1)\n")) == 1
+    )
+    assert messages("tests/unit/test_x.py", "async def test_f():\n    await asyncio.sleep(0)\n") == []
     assert len(messages("tests/unit/test_x.py", "monkeypatch.setattr(a, 'b', 1)\n")) == 1
 
 
@@ -68,3 +71,15 @@ def test_the_environment_is_read_in_settings_only() -> None:
     assert len(messages("libs/kit/db.py", "import os\nx = os.environ['A']\n")) == 1
     assert messages("services/ingest/settings.py", "import os\nx = os.environ['A']\n") == []
     assert messages("cli/main.py", "import os\nx = os.environ['A']\n") == []
+
+
+def test_a_fake_may_take_its_time() -> None:
+    text = "async def test_x():\n    async def slow():\n        await asyncio.sleep(1)\n    call(lambda: asyncio.sleep(1))\n"
+    assert messages("tests/unit/test_x.py", text) == []
+
+
+def test_an_exception_needs_a_reason_on_its_line() -> None:
+    text = (
+        "async def fill(database):\n    async with database.transaction():  # house: a job commits step by step\n        pass\n"
+    )
+    assert messages("services/segmentation/handlers.py", text) == []
