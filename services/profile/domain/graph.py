@@ -13,6 +13,7 @@ from typing import Generic, Protocol, TypeVar
 from uuid import UUID
 
 import msgspec
+from msgspec import Raw
 
 from libs.kit.times import format_utc, to_micros
 from services.profile.domain.identity import (
@@ -25,6 +26,7 @@ from services.profile.domain.identity import (
     choose_survivor,
     resolve,
 )
+from services.profile.domain.messages import SENT, LastMessage, choose_last, read_message
 
 
 class Identifier(Protocol):
@@ -50,6 +52,12 @@ class Touchpoint(Protocol):
     @property
     def received_at(self) -> datetime: ...
     @property
+    def name(self) -> str: ...
+    @property
+    def channel(self) -> str: ...
+    @property
+    def properties(self) -> Raw: ...
+    @property
     def identifiers(self) -> Sequence[Identifier]: ...
     @property
     def previous(self) -> Sequence[Identifier]: ...
@@ -65,6 +73,7 @@ class Node(msgspec.Struct, array_like=True):
     profile, address or standing. `carried`: a touchpoint named it as its own (an alias alone doesn't make it live).
     `person`: who it counts as for a limit, where aliases joined it to another. `since`: first receipt; `first`, `last`:
     least and greatest t; RFC 3339 in milliseconds and UTC, so that texts compare as instants do; empty until carried.
+    `message`: the last one sent, of those folded here.
     """
 
     fragment: UUID
@@ -80,6 +89,7 @@ class Node(msgspec.Struct, array_like=True):
     since: str = ""
     first: str = ""
     last: str = ""
+    message: LastMessage | None = None
 
     @property
     def is_live(self) -> bool:
@@ -255,6 +265,9 @@ class Graph(Generic[T]):
         group = self.owner[fragment]
         self._see(said, fragment, group, verified=named[0].verified)
         group.applied.append(Applied(position, fragment, touchpoint, refused))
+        if touchpoint.name in SENT:
+            node = group.nodes[fragment]
+            node.message = choose_last((node.message, read_message(touchpoint)))
 
     def _connect(self, said: _Said, touchpoint: T, own: UUID) -> tuple[tuple[str, str], ...]:
         claims = self._build_claims(touchpoint)

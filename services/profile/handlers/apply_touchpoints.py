@@ -14,6 +14,7 @@ from libs.kit.db import Tx
 from libs.messaging.outcomes import DUPLICATE, HANDLED, Ignored, Outcome, Reject
 from libs.messaging.ports import BatchResult
 from services.profile.domain.identity import Rules
+from services.profile.domain.messages import choose_last, render_last_message
 from services.profile.domain.search import compute_trait_keys
 from services.profile.domain.views import compare_facets, render_facets
 from services.profile.handlers.fold_profiles import ProfileWork
@@ -140,7 +141,8 @@ async def _fold(tx: Tx, groups: Iterable[ProfileGroup], opened: OpenedGraph, app
     await applying.fold(tx, work)
     changed: dict[UUID, bytes] = {}
     for group, one in zip(folded, work, strict=True):
-        group.totals, group.core = one.totals, one.core
+        last = render_last_message(choose_last(node.message for node in group.nodes.values()))
+        group.totals, group.core = one.totals, b"%b,%b" % (one.core, last)
         group.parts |= one.parts
         changed.update(one.changed_states)
     return changed

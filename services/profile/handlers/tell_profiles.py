@@ -14,12 +14,14 @@ from libs.events.profiles import AppliedTouchpoint, Cause, Member, ProfileChange
 from libs.events.topics import PROFILE_CHANGES
 from libs.kit.times import format_utc, to_micros
 from services.profile.domain.graph import Node
-from services.profile.domain.views import next_version, render_identifiers, render_view
-from services.profile.ports import ProfileGroup
+from services.profile.domain.view import ALL_PARTS
+from services.profile.domain.views import LOYALTY, SEGMENTS, next_version, render_identifiers, render_view
+from services.profile.ports import ProfileGroup, StoredProfile
 
 MAX_TOUCHPOINTS: Final = 200
 MAX_BYTES: Final = 256 * 1024
 SOURCE: Final = "profile"
+EVERYTHING: Final = tuple(sorted({*ALL_PARTS, "identifiers", "membership", SEGMENTS, LOYALTY}))
 _NO_TOUCHPOINTS: Final[tuple[AppliedTouchpoint, ...]] = ()
 _EMPTY_VIEW: Final = Raw(b"null")
 
@@ -115,6 +117,40 @@ def tell_absorbed(group: ProfileGroup, root: UUID, moment: Moment) -> Outgoing:
     group.version = next_version(group.version, moment.generation)
     group.parts = {"membership"}
     return build_record(group, moment, causes=("merge",), members=(), absorbed_into=root)
+
+
+def build_present(profile: StoredProfile, *, probe: bool = False) -> Outgoing:
+    """What is so now: published again for the compacted log, or to ask subscribers for a word (`probe`).
+
+    It claims that everything may have changed, because whoever reads it may have missed the versions before.
+    """
+    event = ProfileChanged(
+        profile_id=profile.id,
+        version=profile.version,
+        changed_at=profile.updated_at,
+        founding=profile.founding,
+        parts=EVERYTHING,
+        causes=profile.causes or ("touchpoint",),
+        members=build_members(profile.nodes),
+        absorbed_into=profile.absorbed_into,
+        snapshot=Raw(render_stored(profile)) if profile.nodes else _EMPTY_VIEW,
+        probe=probe,
+    )
+    return codec.encode(
+        event,
+        topic=PROFILE_CHANGES,
+        key=profile.id,
+        event_id=f"{profile.id}:{profile.version}{':probe' if probe else ''}",
+        source=SOURCE,
+        time=profile.updated_at,
+        received_ms=to_micros(profile.updated_at) // 1000,
+    )
+
+
+def render_stored(profile: StoredProfile) -> bytes:
+    """The view of `GET /v1/profiles/{id}`."""
+    updated_at = format_utc(profile.updated_at)
+    return render_view(profile.id, profile.version, updated_at, profile.identifiers, profile.core, profile.facets)
 
 
 def _cut(group: ProfileGroup, messages: Mapping[UUID, Incoming], overhead: int) -> Sequence[tuple[AppliedTouchpoint, ...]]:

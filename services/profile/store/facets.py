@@ -57,3 +57,12 @@ class PostgresFacets:
         for profile_id, facet, key, body in await tx.fetch(statement, list(profile_ids)):
             found.setdefault(profile_id, []).append(FacetRow(facet, key, body))
         return found
+
+
+async def load_judged(tx: Tx, profile_ids: Collection[UUID]) -> dict[UUID, dict[str, int]]:
+    """Profile -> facet -> the highest profile version it has judged."""
+    judged: dict[UUID, dict[str, int]] = {}
+    statement = "SELECT profile_id, facet, profile_version FROM facet_versions WHERE profile_id = ANY($1::uuid[])"
+    for profile_id, facet, version in await tx.fetch(statement, list(profile_ids)):
+        judged.setdefault(profile_id, {})[facet] = version
+    return judged

@@ -124,8 +124,7 @@ class Profiles:
 
     async def apply_facets(self, *events: Outgoing) -> BatchResult:
         async with self.database.transaction() as tx:
-            result = await apply_facets(tx, [to_incoming(event) for event in events], self.graph, self.facets)
-        return result
+            return await apply_facets(tx, [to_incoming(event) for event in events], self.graph, self.facets)
 
     async def flush(self) -> list[Outgoing]:
         async with self.database.transaction() as tx:

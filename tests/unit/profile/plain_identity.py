@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid5
 
+from msgspec import Raw
+
 from libs.identity import strength_key
 
 SPACE = UUID(int=7)
@@ -34,6 +36,9 @@ class Touch:
     previous: tuple[Named, ...] = ()
     occurred_at: datetime = START
     received_at: datetime = START
+    name: str = "Button Clicked"
+    channel: str = "web"
+    properties: Raw = field(default_factory=lambda: Raw(b"{}"))
 
 
 def make_touch(number: int, *names: str, previous: Sequence[str] = (), minutes: int = 0) -> Touch:

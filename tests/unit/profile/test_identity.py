@@ -39,7 +39,7 @@ class Book:
                     {node.fragment: node for node in nodes},
                     version=stored.version,
                     stored=True,
-                    nodes_before=tuple(node.fragment for node in nodes),
+                    members_before=tuple(node.fragment for node in nodes),
                 )
             )
         for address, one in addresses.items():
@@ -54,7 +54,7 @@ class Book:
 
     def _write(self, graph: Graph[Touch]) -> None:
         for group in graph.groups():
-            if group.applied or (group.is_born and group.parts):
+            if group.is_told:
                 group.version += 1
             self.profiles[group.id] = group
             for fragment in group.nodes:

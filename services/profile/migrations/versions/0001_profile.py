@@ -248,7 +248,9 @@ def _create_facts() -> None:
         sa.Column("ref", sa.LargeBinary(), nullable=True),
         sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("fragment", "part", "key", name=op.f("pk_facts")),
-        comment="Orders, refunds, tickets, reviews, mentions and messages as a fragment knows them; they never move to another one",
+        comment=(
+            "Orders, refunds, tickets, reviews, mentions and messages as a fragment knows them; they never move to another one"
+        ),
     )
     op.create_index(
         "ix_facts_ref", "facts", ["fragment", "part", "ref"], unique=False, postgresql_where=sa.text("ref IS NOT NULL")

@@ -1,0 +1,26 @@
+"""What the routes work with."""
+
+from dataclasses import dataclass
+
+from libs.identity import IdentityKey
+from libs.kit.auth import Access
+from libs.kit.clock import Clock
+from libs.kit.db import Database
+from libs.kit.ids import IdFactory
+from libs.messaging.ports import Publisher
+from services.profile.api.reading import Reader
+
+
+@dataclass(frozen=True, slots=True)
+class ApiDeps:
+    """`env` is the installation's: in `local` a loopback caller may see the page without a key. `region`: for phone numbers."""
+
+    database: Database
+    publisher: Publisher
+    reader: Reader
+    access: Access
+    identity_key: IdentityKey
+    clock: Clock
+    new_id: IdFactory
+    env: str
+    region: str

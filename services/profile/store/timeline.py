@@ -1,0 +1,91 @@
+"""Lists over the journal: a profile's timeline, its history of merges, links, refusals. Reads only, newest first."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import UUID
+
+from libs.kit.db import Tx
+
+# Each fragment's newest first by its own index, then the newest of those: the same cost at the 100,000th touchpoint.
+_TIMELINE: Final = """
+SELECT t.fragment, t.occurred_at, t.id, t.body
+  FROM profiles p
+ CROSS JOIN LATERAL unnest(p.members) AS m (fragment)
+ CROSS JOIN LATERAL (
+        SELECT fragment, occurred_at, id, body FROM timeline
+         WHERE fragment = m.fragment
+           AND (occurred_at, id) < ($2, $3)
+           AND ($4::timestamptz IS NULL OR occurred_at >= $4)
+           AND ($5::text IS NULL OR channel = $5)
+           AND ($6::text IS NULL OR name = $6)
+         ORDER BY occurred_at DESC, id DESC LIMIT $7) t
+ WHERE p.id = $1
+ ORDER BY t.occurred_at DESC, t.id DESC LIMIT $7
+"""
+_HISTORY: Final = """
+WITH RECURSIVE tree (id) AS (
+  SELECT $1::uuid UNION SELECT h.other_id FROM history h JOIN tree ON h.profile_id = tree.id)
+SELECT h.applied, h.other_id, h.kind, h.profile_id, h.touchpoint_id, h.reason, h.at,
+       ARRAY(SELECT f.kind FROM fragments f WHERE f.id = ANY (h.fragments) ORDER BY f.id) AS kinds,
+       ARRAY(SELECT f.value FROM fragments f WHERE f.id = ANY (h.fragments) ORDER BY f.id) AS contents,
+       ARRAY(SELECT f.id FROM fragments f WHERE f.id = ANY (h.fragments) ORDER BY f.id) AS found
+  FROM history h JOIN tree ON h.profile_id = tree.id
+ WHERE (h.applied, h.other_id) < ($2, $3)
+ ORDER BY h.applied DESC, h.other_id DESC LIMIT $4
+"""
+_LINKS: Final = """
+SELECT l.a, l.b, l.by_alias, l.received_max, l.touchpoint_id, l.applied
+  FROM links l WHERE l.a = ANY ($1::uuid[]) AND l.b = ANY ($1::uuid[]) ORDER BY l.applied, l.a, l.b
+"""
+_REFUSALS: Final = """
+SELECT r.applied, r.touchpoint_id, r.reason, r.at, o.kind, o.value, o.id,
+       ARRAY(SELECT f.kind FROM fragments f WHERE f.id = ANY (r.fragments) ORDER BY f.id) AS kinds,
+       ARRAY(SELECT f.value FROM fragments f WHERE f.id = ANY (r.fragments) ORDER BY f.id) AS contents,
+       ARRAY(SELECT f.id FROM fragments f WHERE f.id = ANY (r.fragments) ORDER BY f.id) AS found
+  FROM refusals r JOIN fragments o ON o.id = r.own
+ WHERE (r.applied, r.reason) < ($1, $2) ORDER BY r.applied DESC, r.reason DESC LIMIT $3
+"""
+_FOUND_BY_TRAITS: Final = """
+SELECT profile_id FROM trait_keys WHERE keys @> $1::bigint[] AND profile_id > $2 ORDER BY profile_id LIMIT $3
+"""
+END_OF_TIME: Final = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
+LAST_ID: Final = UUID(int=(1 << 128) - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineFilter:
+    """`since` is inclusive; None: no limit."""
+
+    channel: str | None = None
+    name: str | None = None
+    since: datetime | None = None
+
+
+async def load_timeline(tx: Tx, profile_id: UUID, wanted: TimelineFilter, before: tuple[datetime, UUID], limit: int) -> list[Any]:
+    """(fragment, occurred_at, id, body) of the touchpoints before a place, newest first."""
+    rows: list[Any] = await tx.fetch(_TIMELINE, profile_id, *before, wanted.since, wanted.channel, wanted.name, limit)
+    return rows
+
+
+async def load_history(tx: Tx, profile_id: UUID, before: tuple[int, UUID], limit: int) -> list[Any]:
+    """Merges and splits of the profile and of all it absorbed."""
+    rows: list[Any] = await tx.fetch(_HISTORY, profile_id, *before, limit)
+    return rows
+
+
+async def load_links(tx: Tx, fragments: Sequence[UUID]) -> list[Any]:
+    """Links among these fragments, the first ones first."""
+    rows: list[Any] = await tx.fetch(_LINKS, list(fragments))
+    return rows
+
+
+async def load_refusals(tx: Tx, before: tuple[int, str], limit: int) -> list[Any]:
+    rows: list[Any] = await tx.fetch(_REFUSALS, *before, limit)
+    return rows
+
+
+async def find_by_traits(tx: Tx, keys: Sequence[int], after: UUID, limit: int) -> list[UUID]:
+    """Profiles that may have all of the traits, by id: hashes are compared, so the view has the last word."""
+    return [row[0] for row in await tx.fetch(_FOUND_BY_TRAITS, list(keys), after, limit)]

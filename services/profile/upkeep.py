@@ -1,0 +1,84 @@
+"""What the worker does beside consuming: tell waiting facets in time, forget old idempotency keys, count profiles."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection
+from contextlib import suppress
+from uuid import UUID
+
+import asyncpg
+
+from libs.durable.idempotency import purge_idempotency_keys
+from libs.kit.clock import Clock
+from libs.kit.db import Database, is_retryable
+from libs.kit.logging import get_logger
+from libs.messaging.errors import PublishFailed
+from libs.messaging.ports import Outbox
+from services.profile.handlers.apply_facets import flush_facets
+from services.profile.handlers.metrics import PROFILES
+from services.profile.ports import FacetStore, GraphStore
+
+_log = get_logger(__name__)
+_COUNT_EVERY_S = 15.0
+_PURGE_EVERY_S = 600.0
+_ESTIMATE = "SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = 'profiles'::regclass"
+
+
+class FacetFlusher:
+    """Makes versions of facets that found no change to go with. Several may run: each profile is one's at a time."""
+
+    def __init__(
+        self, database: Database, outbox: Outbox, graph: GraphStore, facets: FacetStore, clock: Clock, generation: int
+    ) -> None:
+        self._database = database
+        self._outbox = outbox
+        self._graph = graph
+        self._facets = facets
+        self._clock = clock
+        self._generation = generation
+
+    async def flush(self, profile_ids: Collection[UUID] | None = None) -> int:
+        """Of these profiles, or of all that wait; how many records told it."""
+        async with self._database.transaction() as tx:
+            outgoing = await flush_facets(tx, self._graph, self._facets, self._clock, self._generation, profile_ids)
+            staged = await self._outbox.stage(tx, outgoing)
+        if staged is not None:
+            # Committed: what isn't told now is told by the next sweep.
+            with suppress(PublishFailed):
+                await self._outbox.publish(staged, outgoing)
+        return len(outgoing)
+
+
+class Upkeep:
+    """Runs until stopped. A database that is away is waited for."""
+
+    def __init__(self, database: Database, flusher: FacetFlusher, clock: Clock, flush_interval_s: float) -> None:
+        self._database = database
+        self._flusher = flusher
+        self._clock = clock
+        self._flush_interval_s = flush_interval_s
+
+    async def run(self, stop: asyncio.Event) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_repeat(self._flusher.flush, self._flush_interval_s, stop))
+            group.create_task(_repeat(self._count, _COUNT_EVERY_S, stop))
+            group.create_task(_repeat(self._purge, _PURGE_EVERY_S, stop))
+
+    async def _count(self) -> None:
+        async with self._database.connection() as connection:
+            PROFILES.set(await connection.fetchval(_ESTIMATE))
+
+    async def _purge(self) -> None:
+        async with self._database.transaction() as tx:
+            await purge_idempotency_keys(tx, self._clock.now())
+
+
+async def _repeat(work: Callable[[], Awaitable[object]], interval_s: float, stop: asyncio.Event) -> None:
+    while not stop.is_set():
+        try:
+            await work()
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
+            if not is_retryable(error):
+                raise
+            _log.warning("upkeep_put_off", cause=type(error).__name__)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), interval_s)
