@@ -29,6 +29,9 @@ class TraceContext:
         """16 lower-case hex digits."""
         return self.traceparent[36:52]
 
+    def to_traceparent(self) -> str:
+        return self.traceparent
+
     def start_child(self) -> "TraceContext":
         """A span of the same trace, sampled or not as its parent."""
         return TraceContext(f"00{self.traceparent[2:36]}{_bits(64) or 1:016x}-{self.traceparent[53:55]}")
