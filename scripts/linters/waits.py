@@ -1,8 +1,8 @@
 """Tests wait for something, never for some time, and replace ports, never names.
 
 A sleep in a test is too short on a busy machine and too long on a fast one: `tests.support.eventually` polls with a deadline.
-Fakes and loads may take their time: only a test's own body may not. `mock.patch` ties a test to where a name is imported: hand the
-code a fake of its port instead.
+Fakes and loads may take their time: only a test's own body may not. `mock.patch` ties a test to where a name is imported: hand
+the code a fake of its port instead.
 """
 
 import ast
