@@ -6,7 +6,8 @@ from datetime import timedelta
 
 import asyncpg
 
-from libs.events.topics import TOUCHPOINT_REJECTIONS
+from libs.events.topics import TOUCHPOINT_REJECTIONS, TOUCHPOINTS
+from libs.events.touchpoints import TouchpointRejected
 from libs.kit.clock import Clock
 from libs.kit.db import Database, is_retryable
 from libs.kit.logging import get_logger
@@ -16,6 +17,8 @@ from services.ingest.ports import RejectionBounds, RejectionStore
 from services.ingest.settings import Settings
 
 GROUP = "ingest"
+ROUTES: Mapping[str, tuple[str, ...]] = {TOUCHPOINT_REJECTIONS.name: (TouchpointRejected.TYPE,)}
+EMITS: tuple[str, ...] = (TOUCHPOINTS.name, TOUCHPOINT_REJECTIONS.name)
 
 _log = get_logger(__name__)
 

@@ -1,7 +1,6 @@
 """The committed examples are real records: valid by schema, readable by our codec and by somebody else's CloudEvents library."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -66,7 +65,7 @@ def test_the_schema_sees_what_the_codec_sees(example: Example) -> None:
 
 def with_value(example: Example, value: bytes) -> Incoming:
 
-    return replace(example.incoming, value=value)
+    return msgspec.structs.replace(example.incoming, value=value)
 
 
 @every_example

@@ -1,11 +1,9 @@
 """Every committed example through every consumer that declares its type, twice: the second time changes nothing.
 
-The consumers are the services' own, from their composition roots, on a real database and broker. `build_handlers` of each
-`services/<service>/consumer.py` is called with the fields of the service's `Deps` (or of its runtime) that it names.
+The handlers are those that each service's own composition root gives its consumer, on a real database.
 """
 
 import importlib
-import inspect
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -29,6 +27,9 @@ from tests.support.services import open_schema
 CONSUMERS = [service for service in wiring.ALL_SERVICES if wiring.exists(service) and wiring.declared_consumptions(service)]
 STANDING_STILL = '{"offset_s": 0, "rate": 0, "anchor": "2026-04-02T00:00:00Z"}'
 """A day after the last example: time passes between none of the passes."""
+
+NOT_COMPARED = {("loyalty", "members"): ["version"]}
+"""The number of a member's last record: a probe is answered each time it comes, and every answer has a number of its own."""
 
 State = Mapping[str, Sequence[str]]
 
@@ -63,13 +64,11 @@ def platform(stack: Stack, service: Service, topic_prefix: str, tmp_path: Path) 
 async def open_consumer(
     service: Service, platform: PlatformSettings
 ) -> AsyncIterator[tuple[Database, Mapping[str, BatchHandler]]]:
-    """The service's handlers as its own composition root wires them, on a schema migrated from zero."""
+    """The service's handlers by topic as `main.build` wires them, on a schema migrated from zero."""
     main = importlib.import_module(f"services.{service}.main")
     settings = importlib.import_module(f"services.{service}.settings").Settings(platform=platform)
-    build_handlers = importlib.import_module(f"services.{service}.consumer").build_handlers
     async with open_schema(platform.postgres, service) as database, main.build(settings) as deps:
-        asked = inspect.signature(build_handlers).parameters
-        yield database, build_handlers(**{name: getattr(deps, name, getattr(deps.runtime, name, None)) for name in asked})
+        yield database, {topic: lane._runner._handler for topic, lane in deps.consumer._lanes.items()}
 
 
 async def read_state(database: Database) -> State:
@@ -80,8 +79,9 @@ async def read_state(database: Database) -> State:
         )
         state: dict[str, list[str]] = {}
         for (table,) in tables:
-            rows = await connection.fetch(f'SELECT to_jsonb(t)::text AS row FROM "{database.schema}"."{table}" t')  # noqa: S608
-            state[table] = sorted(row["row"] for row in rows)
+            free = list(NOT_COMPARED.get((database.schema, table), ()))
+            rows = await connection.fetch(f'SELECT (to_jsonb(t) - $1::text[])::text FROM "{database.schema}"."{table}" t', free)
+            state[table] = sorted(row for (row,) in rows)
     return state
 
 
@@ -118,6 +118,7 @@ def test_every_type_has_a_consumer_that_is_shown_its_examples() -> None:
 async def test_every_example_twice_leaves_the_same_state(service: Service, platform: PlatformSettings) -> None:
     lots = examples_for(service)
     async with open_consumer(service, platform) as (database, handlers):
+        assert handlers.keys() == wiring.declared_consumptions(service).keys()
         empty = await read_state(database)
         await hand_over(database, handlers, [[record] for lot in lots for record in lot])
         once = await read_state(database)

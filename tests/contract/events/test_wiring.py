@@ -28,7 +28,9 @@ def test_a_service_handles_only_events_its_topics_carry(service: str) -> None:
 
 @each_service
 def test_a_service_publishes_exactly_what_it_is_declared_for(service: str) -> None:
-    assert wiring.wired_productions(service) == wiring.declared_productions(service)
+    declared = wiring.declared_productions(service)
+    assert wiring.wired_productions(service) == declared
+    assert wiring.stated_productions(service) in (None, declared)
 
 
 def test_every_event_on_a_topic_is_handled_by_somebody() -> None:

@@ -44,12 +44,24 @@ def wired_productions(service: str) -> set[str]:
     }
 
 
+def stated_productions(service: str) -> set[str] | None:
+    """What `consumer.py: EMITS` tells readers, where it does."""
+    if not (SERVICES / service / "consumer.py").is_file():
+        return None
+    emits = getattr(importlib.import_module(f"services.{service}.consumer"), "EMITS", None)
+    return None if emits is None else set(emits)
+
+
 def _encoded_topics(tree: ast.Module) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and _last_name(node.func) == "encode":
             for keyword in node.keywords:
                 if keyword.arg == "topic":
-                    yield TOPIC_NAMES[_last_name(keyword.value)]
+                    constant = _last_name(keyword.value)
+                    assert constant in TOPIC_NAMES, (
+                        f"line {node.lineno}: name the topic by its constant, so that readers and we see it"
+                    )
+                    yield TOPIC_NAMES[constant]
 
 
 def _last_name(node: ast.expr) -> str:
