@@ -17,6 +17,7 @@ from libs.kit.auth import Principal
 from libs.kit.db import Database, Tx
 from libs.kit.errors import FieldError
 from libs.kit.http import StrictModel, requires
+from libs.kit.pages import Table, render_page
 from libs.kit.times import format_utc, parse_utc
 from libs.messaging.ports import Outbox
 from libs.subscriber import OUTCOME_HEADER, Arrivals, resolve_ref
@@ -30,6 +31,7 @@ from services.engagement.handlers import Engagement, unsubscribe_touchpoint
 from services.engagement.ports import Claimed
 from services.engagement.store import Library, MessageRow
 
+STATES = ("sent", "queued", "skipped", "uncertain", "failed")
 ID_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 
 
@@ -87,7 +89,26 @@ def build_router(deps: ApiDeps) -> APIRouter:
     _add_campaigns(router, deps)
     _add_messages(router, deps)
     _add_unsubscribe(router, deps)
+    _add_page(router, deps)
     return router
+
+
+def _add_page(router: APIRouter, deps: ApiDeps) -> None:
+    @router.get("/", response_class=HTMLResponse, include_in_schema=False)
+    async def show_page() -> HTMLResponse:
+        async with deps.database.connection() as tx:
+            campaigns = await deps.library.list_campaigns(tx)
+        rows = [
+            (
+                one["name"],
+                one["segment_id"],
+                "active" if one["active"] else "paused",
+                *(one["messages"].get(s, 0) for s in STATES),
+            )
+            for one in campaigns
+        ]
+        tables: list[Table] = [("Campaigns", ("campaign", "segment", "state", *STATES), rows)]
+        return HTMLResponse(render_page("Rapport engagement", "Consented messages, and what became of each.", tables))
 
 
 def _add_templates(router: APIRouter, deps: ApiDeps) -> None:

@@ -14,10 +14,11 @@ from libs.messaging.errors import PublishFailed
 from libs.messaging.ports import Outbox
 from services.engagement.domain.links import build_token
 from services.engagement.handlers import Engagement, record_delivery
-from services.engagement.ports import Claimed, Mailer
+from services.engagement.ports import Claimed, Delivered, Delivery, Mailer, NotYet, Refused, Uncertain
 
 log = get_logger(__name__)
 MESSAGES = counter("engagement_messages", "What became of messages that were tried", ["outcome"])
+LABELS: dict[type[Delivery], str] = {Delivered: "sent", Refused: "failed", NotYet: "put_off", Uncertain: "uncertain"}
 AWAY_PAUSE_S = 1.0
 
 
@@ -72,7 +73,7 @@ class Sender:
     async def _send_one(self, message: Claimed) -> None:
         link = f"{self.public_url}/u/{build_token(message.id, self.engagement.identity_key)}"
         delivery = await self.mailer.send(message, unsubscribe_url=link)
-        MESSAGES.labels(type(delivery).__name__.lower()).inc()
+        MESSAGES.labels(LABELS[type(delivery)]).inc()
         async with self.database.transaction() as tx:
             outgoing = await record_delivery(tx, message, delivery, self.engagement)
             staged = await self.outbox.stage(tx, outgoing)

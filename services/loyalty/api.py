@@ -10,6 +10,7 @@ from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi.responses import HTMLResponse
 from pydantic import Field
 
 from libs.durable.cursors import decode_cursor, encode_cursor
@@ -20,6 +21,7 @@ from libs.kit.auth import Principal
 from libs.kit.db import Database, Tx
 from libs.kit.errors import BadRequest, Invalid
 from libs.kit.http import StrictModel, requires
+from libs.kit.pages import Table, render_page
 from libs.kit.times import format_utc
 from libs.messaging.errors import PublishFailed
 from libs.messaging.ports import Outbox
@@ -64,9 +66,9 @@ Command = Callable[[Tx, Affected], Awaitable[tuple[Redeemed | InsufficientPoints
 
 
 def build_router(deps: ApiDeps) -> APIRouter:
-    router = APIRouter(prefix="/v1", tags=["points"])
+    router = APIRouter(tags=["points"])
 
-    @router.get("/members/{ref}")
+    @router.get("/v1/members/{ref}")
     async def read_member(
         ref: Ref,
         response: Response,
@@ -90,7 +92,7 @@ def build_router(deps: ApiDeps) -> APIRouter:
             "tier": None,
         }
 
-    @router.get("/members/{ref}/statement")
+    @router.get("/v1/members/{ref}/statement")
     async def read_statement(
         ref: Ref,
         response: Response,
@@ -112,7 +114,7 @@ def build_router(deps: ApiDeps) -> APIRouter:
         position = (format_micros(last.posted_at), str(last.id), last.line) if last else None
         return {"items": [_line(line) for line in page], "next_cursor": encode_cursor(position) if position else None}
 
-    @router.post("/members/{ref}/redemptions", status_code=201)
+    @router.post("/v1/members/{ref}/redemptions", status_code=201)
     async def create_redemption(
         ref: Ref,
         body: Redemption,
@@ -127,7 +129,7 @@ def build_router(deps: ApiDeps) -> APIRouter:
 
         return await _run_command(deps, request, ref, body, key, burn)
 
-    @router.post("/members/{ref}/adjustments", status_code=201)
+    @router.post("/v1/members/{ref}/adjustments", status_code=201)
     async def create_adjustment(
         ref: Ref,
         body: Adjustment,
@@ -144,14 +146,29 @@ def build_router(deps: ApiDeps) -> APIRouter:
 
         return await _run_command(deps, request, ref, body, key, adjust)
 
-    @router.get("/programs")
+    @router.get("/v1/programs")
     async def list_programs(_: Annotated[Principal, requires("loyalty:read")]) -> dict[str, Any]:
         """The programs in force."""
         program = deps.loyalty.program
         item = {"id": program.id, "name": program.name, "minor_per_point": program.currencies}
         return {"items": [item], "next_cursor": None}
 
+    _add_page(router, deps)
     return router
+
+
+def _add_page(router: APIRouter, deps: ApiDeps) -> None:
+    @router.get("/", response_class=HTMLResponse, include_in_schema=False)
+    async def show_page() -> HTMLResponse:
+        async with deps.database.connection() as tx:
+            kinds = await deps.loyalty.ledger.load_totals(tx)
+        program = deps.loyalty.program
+        rates = [(currency, minor / 100) for currency, minor in program.currencies.items()]
+        tables: list[Table] = [
+            ("Points moved", ("kind", "transfers", "points"), kinds),
+            (f"Program {program.name}", ("currency", "units a point"), rates),
+        ]
+        return HTMLResponse(render_page("Rapport loyalty", "Points: what members have, what moved it, and spending it.", tables))
 
 
 async def _await_touchpoint(deps: ApiDeps, response: Response, touchpoint_id: UUID | None, wait_ms: int) -> None:

@@ -16,6 +16,7 @@ from libs.events.loyalty import LoyaltyBalanceChanged
 from libs.kit.clock import Clock
 from libs.kit.db import Tx
 from libs.kit.ids import IdFactory
+from libs.kit.metrics import counter
 from libs.kit.times import to_micros
 from libs.orders.parts import OrderPart, RefundPart, fold_order, fold_refund, merge_orders, merge_refunds, refund_key
 from libs.orders.settle import settle
@@ -33,6 +34,7 @@ from services.loyalty.domain.programs import Program
 from services.loyalty.ports import Ledger, MemberState, OrderFacts, OrderKey
 
 EARNING: dict[bool, TransactionKind] = {True: "earn", False: "take_back"}
+EARNED = counter("loyalty_points", "Points earned: the rises of balances, told in loyalty-events.")
 NOBODY = MemberState(version=0, balance=0, lifetime=0)
 
 
@@ -211,6 +213,7 @@ async def tell_balances(tx: Tx, affected: Sequence[Affected], loyalty: Loyalty, 
         changed[entry.profile_id] = after
         reason = cause or ("probe" if not moved else "merge" if entry.membership_changed else "order")
         outgoing.append(_balance_changed(entry, before, after, reason, now, loyalty.program))
+        EARNED.inc(max(0, after.balance - before.balance))
     if changed:
         await loyalty.ledger.save_members(tx, changed)
     return outgoing

@@ -66,9 +66,7 @@ def create_app(deps: Deps) -> FastAPI:
         access=runtime.access,
         clock=runtime.clock,
     )
-    app.include_router(
-        build_router(ApiDeps(runtime.database, deps.outbox, deps.loyalty, runtime.identity_key, deps.arrivals))
-    )
+    app.include_router(build_router(ApiDeps(runtime.database, deps.outbox, deps.loyalty, runtime.identity_key, deps.arrivals)))
     return app
 
 

@@ -77,3 +77,6 @@ class Ledger(Protocol):
         self, tx: Tx, fragments: Sequence[UUID], *, limit: int, before: tuple[datetime, UUID, int] | None
     ) -> list[StatementLine]:
         """Lines newest first; `before` is the position of the last one already shown."""
+
+    async def load_totals(self, tx: Tx) -> list[tuple[str, int, int]]:
+        """(kind, transfers, points) over everything ever posted."""

@@ -183,3 +183,7 @@ class PostgresLedger:
         at, transaction_id, line = before or (None, None, None)
         rows = await tx.fetch(_STATEMENT, list(fragments), at, transaction_id, line, limit)
         return [StatementLine(*row) for row in rows]
+
+    async def load_totals(self, tx: Tx) -> list[tuple[str, int, int]]:
+        rows = await tx.fetch("select kind, count(*), sum(points)::bigint from transfers group by kind order by kind")
+        return [(row[0], row[1], row[2]) for row in rows]
