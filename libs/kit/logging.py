@@ -89,6 +89,23 @@ def _drop_private(_logger: object, _method: str, event: MutableMapping[str, Any]
     return event
 
 
+def reset_logging() -> None:
+    """How it is until a process calls `configure_logging`: warnings and worse, scrubbed alike, as lines on standard error."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _add_trace,
+            structlog.processors.format_exc_info,
+            _scrub_event,
+            structlog.dev.ConsoleRenderer(colors=False),
+        ],
+        logger_factory=lambda *_name: structlog.PrintLogger(sys.stderr),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        cache_logger_on_first_use=False,
+    )
+
+
 def configure_logging(service: str, settings: "PlatformSettings") -> None:
     """Everything the process says, its libraries included, goes to standard error in one format."""
 
@@ -139,3 +156,7 @@ def get_logger(name: str) -> structlog.stdlib.BoundLogger:
     """Events are snake_case words; everything else is keyword arguments."""
     logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
     return logger
+
+
+# structlog's own default shows local variables in tracebacks, and with them customers.
+reset_logging()

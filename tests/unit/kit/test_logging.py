@@ -5,10 +5,9 @@ from collections.abc import Iterator
 
 import asyncpg
 import pytest
-import structlog
 from pydantic import BaseModel, ValidationError
 
-from libs.kit.logging import REDACTED, configure_logging, get_logger, scrub, scrub_text
+from libs.kit.logging import REDACTED, configure_logging, get_logger, reset_logging, scrub, scrub_text
 from libs.kit.settings import PlatformSettings
 from libs.kit.trace import start_trace, use_trace
 
@@ -26,7 +25,7 @@ def lines() -> Iterator[io.StringIO]:
     yield caught
     root.handlers[:] = handlers
     root.setLevel(level)
-    structlog.reset_defaults()
+    reset_logging()
 
 
 def test_a_line_is_one_json_object_with_service_level_and_trace(lines: io.StringIO) -> None:
@@ -59,6 +58,16 @@ def test_a_librarys_traceback_is_in_the_line(lines: io.StringIO) -> None:
     line = json.loads(lines.getvalue())
     assert "KeyError" in line["exception"]
     assert "ada" not in line["exception"].splitlines()[-1]
+
+
+def test_before_a_process_configures_its_logs_they_are_scrubbed_too(capsys: pytest.CaptureFixture[str]) -> None:
+    visitor = {"email": "ada@example.com"}
+    try:
+        visitor["phone"]
+    except KeyError:
+        get_logger("x").exception("lost", email=visitor["email"], seen=visitor["email"])
+    said = capsys.readouterr()
+    assert (said.out, "KeyError" in said.err, "ada" in said.err) == ("", True, False)
 
 
 @pytest.mark.parametrize(
