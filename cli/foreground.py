@@ -37,6 +37,7 @@ async def run_foreground(home: Path, plan: Plan, *, quiet: bool) -> int:
             return EXIT_INTERRUPTED
         platform = supervisor.describe()
         STDOUT.print(render_links(platform))
+        screen.notes.clear()  # the start's own steps are old news
         await _keep_running(supervisor, screen, stop, quiet=quiet)
     finally:
         say("stopping", style="dim")

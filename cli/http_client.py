@@ -10,12 +10,23 @@ TIMEOUT_S = 30.0
 
 
 def request(
-    method: str, url: str, *, key: str, body: object = None, params: Mapping[str, str] | None = None, allow: tuple[int, ...] = ()
+    method: str,
+    url: str,
+    *,
+    api_key: str = "",
+    write_key: str = "",
+    body: object = None,
+    params: Mapping[str, str] | None = None,
+    allow: tuple[int, ...] = (),
 ) -> httpx.Response:
-    """The answer, if it is a success or a status in `allow`. Raises CliError with what the service said."""
-    headers = {"Authorization": f"Bearer {key}"}
+    """The answer, if it is a success or a status in `allow`. Raises CliError with what the service said.
+
+    An API key travels as a bearer token, a write key as the user name of Basic authentication, as the tracking SDKs send it.
+    """
+    auth = httpx.BasicAuth(write_key, "") if write_key else None
+    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
     with httpx.Client(timeout=TIMEOUT_S, trust_env=False) as client:
-        answer = client.request(method, url, headers=headers, json=body, params=dict(params or {}))
+        answer = client.request(method, url, headers=headers, json=body, params=dict(params or {}), auth=auth)
     if not answer.is_success and answer.status_code not in allow:
         raise CliError(describe_problem(answer), hint=f"{method} {url} answered {answer.status_code}.")
     return answer

@@ -110,7 +110,7 @@ def render_parts(screen: Screen) -> Table:
     for part in screen.platform.parts:
         state = health.get(part.name) or ("up" if part.pid is not None else "down")
         style = "green" if state in {"up", "ready"} else "red"
-        restarts = f" ({part.restarts} restarts)" if part.restarts else ""
+        restarts = f", restarted {part.restarts}x" if part.restarts else ""
         behind = format_number(lag[part.name]) if part.name in lag else ""
         about = BY_NAME[part.name].about if part.name in BY_NAME else ""
         table.add_row(part.title, part.address, Text(state + restarts, style=style), behind, about)

@@ -40,7 +40,7 @@ def preview(file: Path = FILE, home: Path | None = HOME_OPTION) -> None:
     """How many customers the rule picks now, and a few of them. Stores nothing."""
     endpoints = find_endpoints(home)
     url = f"{endpoints.url('segmentation')}/v1/segments/preview"
-    answer = request("POST", url, key=endpoints.api_key, body={"rule": load_definition(file)["rule"]}).json()
+    answer = request("POST", url, api_key=endpoints.api_key, body={"rule": load_definition(file)["rule"]}).json()
     print_plain(f"{answer.get('count')} of {answer.get('of')}")
     table = make_table("sample")
     for one in answer.get("sample", []):
@@ -54,10 +54,10 @@ def create(file: Path = FILE, home: Path | None = HOME_OPTION) -> None:
     endpoints = find_endpoints(home)
     definition = load_definition(file)
     url = f"{endpoints.url('segmentation')}/v1/segments"
-    answer = request("POST", url, key=endpoints.api_key, body=definition, allow=(CONFLICT,))
+    answer = request("POST", url, api_key=endpoints.api_key, body=definition, allow=(CONFLICT,))
     if answer.status_code == CONFLICT and "id" in definition:
         body = {name: value for name, value in definition.items() if name != "id"}
-        answer = request("PUT", f"{url}/{quote(str(definition['id']), safe='')}", key=endpoints.api_key, body=body)
+        answer = request("PUT", f"{url}/{quote(str(definition['id']), safe='')}", api_key=endpoints.api_key, body=body)
     stored = answer.json()
     say(f"Segment {stored.get('id', definition.get('id'))} is stored.")
     print_json(stored)
@@ -75,4 +75,4 @@ def explain(
         fail(f"{file} has no id.", hint="`rapport segments create` stores it and shows the id it got.")
     endpoints = find_endpoints(home)
     path = f"/v1/segments/{quote(str(definition['id']), safe='')}/explain/{quote(ref, safe='')}"
-    print_json(request("GET", endpoints.url("segmentation") + path, key=endpoints.api_key).json())
+    print_json(request("GET", endpoints.url("segmentation") + path, api_key=endpoints.api_key).json())

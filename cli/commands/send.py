@@ -85,7 +85,7 @@ def parse_value(text: str) -> object:
 def deliver(endpoints: Endpoints, touchpoint: dict[str, object]) -> str:
     """The touchpoint's id. Raises CliError with the reason when it is refused."""
     url = f"{endpoints.url('ingest')}/v1/touchpoints"
-    answer = request("POST", url, key=endpoints.write_key, body={"touchpoints": [touchpoint]}).json()
+    answer = request("POST", url, write_key=endpoints.write_key, body={"touchpoints": [touchpoint]}).json()
     for refused in answer.get("rejected", []):
         fail(f"Refused: {refused.get('reason')}. {refused.get('detail') or ''}".strip())
     accepted: str = answer["accepted"][0]["id"]
@@ -96,7 +96,9 @@ def deliver(endpoints: Endpoints, touchpoint: dict[str, object]) -> str:
 def show_effects(endpoints: Endpoints, ref: str, touchpoint_id: str, *, as_json: bool) -> None:
     """The profile once the touchpoint is in it; then what segments and points came of it."""
     wait = {"wait_for": touchpoint_id, "wait_ms": str(WAIT_MS)}
-    answer = request("GET", f"{endpoints.url('profile')}/v1/profiles/{ref}", key=endpoints.api_key, params=wait, allow=(NOT_YET,))
+    answer = request(
+        "GET", f"{endpoints.url('profile')}/v1/profiles/{ref}", api_key=endpoints.api_key, params=wait, allow=(NOT_YET,)
+    )
     if answer.status_code == NOT_YET:
         fail("Accepted, but not in the profile yet.", hint="`rapport status` shows how far behind the services are.")
     profile = answer.json()
@@ -117,7 +119,7 @@ def describe_segments(endpoints: Endpoints, ref: str, wait: dict[str, str]) -> s
     answer = request(
         "GET",
         f"{endpoints.url('segmentation')}/v1/memberships/{ref}",
-        key=endpoints.api_key,
+        api_key=endpoints.api_key,
         params=wait,
         allow=(NOT_FOUND, NOT_YET),
     )
@@ -132,7 +134,7 @@ def describe_segments(endpoints: Endpoints, ref: str, wait: dict[str, str]) -> s
 
 def describe_points(endpoints: Endpoints, ref: str, wait: dict[str, str]) -> str:
     answer = request(
-        "GET", f"{endpoints.url('loyalty')}/v1/members/{ref}", key=endpoints.api_key, params=wait, allow=(NOT_FOUND, NOT_YET)
+        "GET", f"{endpoints.url('loyalty')}/v1/members/{ref}", api_key=endpoints.api_key, params=wait, allow=(NOT_FOUND, NOT_YET)
     )
     if answer.status_code == NOT_YET:
         return "not counted yet"
