@@ -1,6 +1,6 @@
 """Judge a profile: from the level that was told to the level that is true, every change at its true instant."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from services.segmentation.domain.evaluation import evaluate
@@ -41,18 +41,27 @@ class Judged:
     due_us: dict[str, int | None]
 
 
-def judge(segments: Iterable[Segment], facts: Facts, told: Mapping[str, Membership], *, from_us: int, now_us: int) -> Judged:
+def judge(
+    segments: Iterable[Segment],
+    facts: Facts,
+    told: Mapping[str, Membership],
+    *,
+    from_us: int,
+    now_us: int,
+    only_now: Collection[str] = (),
+) -> Judged:
     """Every alternation in (from, now], each at its instant; what was true before `from` corrects the level at the next one.
 
     `segments` stand in the order of judgement. `facts.members` has the levels told, of these and of those they build on; it
-    has the new ones afterwards.
+    has the new ones afterwards. Segments in `only_now` were never judged by their present rule: they begin now.
     """
     segments = tuple(segments)
-    instants = {instant for segment in segments for instant in find_instants(segment.rule, facts) if from_us < instant < now_us}
+    going = [segment for segment in segments if segment.id not in only_now]
+    instants = {instant for segment in going for instant in find_instants(segment.rule, facts) if from_us < instant < now_us}
     edges: list[Edge] = []
     memberships: dict[str, Membership] = {}
     for instant in (*sorted(instants), now_us):
-        for segment in segments:
+        for segment in segments if instant == now_us else going:
             is_true = evaluate(segment.rule, facts, instant)
             if is_true != facts.members.get(segment.id, False):
                 facts.members[segment.id] = is_true

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
+from math import isfinite
 from types import MappingProxyType
 from typing import Any, Final, Literal, TypeAlias
 
@@ -25,9 +26,9 @@ def decode_json(raw: bytes) -> Json:
 
 
 def make_exact(value: Json) -> Json:
-    """The same JSON with floats (as web frameworks decode them) as the decimals that were written."""
+    """The same JSON with floats (as web frameworks decode them) as the decimals that were written; what is no number is null."""
     if isinstance(value, float):
-        return Decimal(repr(value))
+        return Decimal(repr(value)) if isfinite(value) else None
     if isinstance(value, list):
         return [make_exact(item) for item in value]
     if isinstance(value, dict):

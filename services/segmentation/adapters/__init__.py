@@ -1,0 +1,1 @@
+"""What is neither PostgreSQL nor HTTP: how far the log is consumed."""

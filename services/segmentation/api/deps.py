@@ -1,0 +1,46 @@
+"""What all routes work with, and what several of them do alike."""
+
+from dataclasses import dataclass
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Query, Response
+
+from libs.durable.jobs import Jobs
+from libs.identity import IdentityKey
+from libs.kit.db import Database, Tx
+from libs.subscriber import OUTCOME_HEADER, Arrivals, resolve_ref
+from libs.subscriber.waiting import MAX_WAIT_MS
+from services.segmentation.handlers.context import Segmentation
+from services.segmentation.ports import PreviewSource, TraitNames
+
+WaitFor = Annotated[UUID | None, Query(description="A touchpoint id: answer once its effects are in.")]
+WaitMs = Annotated[int, Query(ge=0, le=MAX_WAIT_MS)]
+Limit = Annotated[int, Query(ge=1, le=500)]
+Cursor = Annotated[str | None, Query()]
+
+
+@dataclass(frozen=True, slots=True)
+class ApiDeps:
+    database: Database
+    seg: Segmentation
+    jobs: Jobs
+    arrivals: Arrivals
+    identity_key: IdentityKey
+    preview_source: PreviewSource
+    trait_names: TraitNames
+    preview_max_profiles: int
+
+
+async def await_touchpoint(deps: ApiDeps, response: Response, touchpoint_id: UUID | None, wait_ms: int) -> None:
+    """Wait until the touchpoint's effects are in here, and say what became of it. Raises NotYetVisible."""
+    if touchpoint_id is not None:
+        response.headers[OUTCOME_HEADER] = await deps.arrivals.wait_for(touchpoint_id, wait_ms)
+
+
+async def resolve(tx: Tx, ref: str, deps: ApiDeps, response: Response, *, location: str) -> UUID:
+    """The profile of a reference. Where an absorbed id was asked for, `Content-Location` names the root's own resource."""
+    resolved = await resolve_ref(tx, ref, deps.identity_key)
+    if resolved.asked_id is not None:
+        response.headers["Content-Location"] = location.format(id=resolved.profile_id)
+    return resolved.profile_id

@@ -1,0 +1,283 @@
+"""`/v1/segments`: definitions, who is in, how many there were, and why."""
+
+import hashlib
+import re
+from datetime import timedelta
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+import msgspec
+from fastapi import APIRouter, Header, Query, Response
+
+from libs.durable.cursors import cut_page, decode_cursor
+from libs.durable.idempotency import StoredAnswer, claim, store_answer
+from libs.kit.auth import Principal
+from libs.kit.db import Tx
+from libs.kit.errors import BadRequest, FieldError, Invalid
+from libs.kit.http import requires
+from libs.kit.times import format_utc, from_micros, parse_duration, parse_utc, to_micros
+from services.segmentation.api.deps import ApiDeps, Cursor, Limit, WaitFor, WaitMs, await_touchpoint, resolve
+from services.segmentation.api.shapes import ChangedSegment, NewSegment, PreviewRequest, show_segment, show_warnings
+from services.segmentation.errors import SegmentNotFound
+from services.segmentation.handlers.ask_rules import explain_membership, preview_rule
+from services.segmentation.handlers.context import parse_stored
+from services.segmentation.handlers.define_segments import (
+    Wanted,
+    change_segment,
+    check_references,
+    create_segment,
+    delete_segment,
+    find_warnings,
+    read_rule,
+)
+from services.segmentation.ports import Definition
+from services.segmentation.store.reading import count_members, load_edges_by_interval, load_segment_overlaps
+
+Reader = Annotated[Principal, requires("segments:read")]
+Writer = Annotated[Principal, requires("segments:write")]
+IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key")]
+IfMatch = Annotated[str | None, Header(alias="If-Match")]
+_ETAG: Final = re.compile(r'(?:W/)?"(\d{1,9})"')
+_MICROSECOND: Final = timedelta(microseconds=1)
+_MOST_POINTS: Final = 1_000
+_PLAIN: Final = msgspec.json.Encoder(decimal_format="number")
+_PREVIEWED: Final = "preview"
+
+
+def build_segments_router(deps: ApiDeps) -> APIRouter:
+    router = APIRouter(prefix="/v1/segments", tags=["segments"])
+    _add_definition_routes(router, deps)
+    _add_question_routes(router, deps)
+    return router
+
+
+def _add_definition_routes(router: APIRouter, deps: ApiDeps) -> None:
+    @router.post("", status_code=201)
+    async def create(body: NewSegment, _: Writer, key: IdempotencyKey = None) -> Response:
+        """Save a segment and fill it from everybody known. It is `live` once that is done; what happens meanwhile is in, too."""
+        return await _create(deps, body, key)
+
+    @router.put("/{segment_id}")
+    async def change(
+        segment_id: str, body: ChangedSegment, response: Response, _: Writer, if_match: IfMatch = None
+    ) -> dict[str, Any]:
+        """Make the next version. Only members who differ are told, with the cause `edit`. The same again changes nothing."""
+        wanted = Wanted(body.name, body.description, body.rule)
+        async with deps.database.transaction() as tx:
+            version = _read_version(if_match)
+            definition = await change_segment(tx, segment_id, wanted, deps.seg, deps.jobs, version=version)
+        async with deps.database.connection() as connection:
+            return await _show_changed(connection, definition, deps, response)
+
+    @router.delete("/{segment_id}", status_code=204)
+    async def delete(segment_id: str, _: Writer) -> None:
+        """Take a segment out of force; its members are told that they exited. 409 while other segments name it."""
+        async with deps.database.transaction() as tx:
+            await delete_segment(tx, segment_id, deps.seg, deps.jobs)
+
+    @router.get("")
+    async def list_segments(
+        response: Response, _: Reader, limit: Limit = 50, cursor: Cursor = None, wait_for: WaitFor = None, wait_ms: WaitMs = 2000
+    ) -> dict[str, Any]:
+        """All segments by id, with how many are in each now."""
+        await await_touchpoint(deps, response, wait_for, wait_ms)
+        after = decode_cursor(cursor, str)[0] if cursor else ""
+        async with deps.database.connection() as connection:
+            definitions = [one for one in await deps.seg.definitions.load_all(connection) if one.id > after]
+            page = cut_page(definitions[: limit + 1], limit, lambda one: (one.id,))
+            members = await count_members(connection)
+            items = [await _show(connection, one, members.get(one.id, 0), deps) for one in page.items]
+        return {"items": items, "next_cursor": page.next_cursor}
+
+    @router.get("/{segment_id}")
+    async def read(
+        segment_id: str, response: Response, _: Reader, wait_for: WaitFor = None, wait_ms: WaitMs = 2000
+    ) -> dict[str, Any]:
+        """One segment with its rule, its version as ETag, and how far its back-fill is."""
+        await await_touchpoint(deps, response, wait_for, wait_ms)
+        async with deps.database.connection() as connection:
+            definition = await _find(connection, segment_id, deps)
+            members = await count_members(connection, segment_id)
+            response.headers["ETag"] = f'"{definition.version}"'
+            return await _show(connection, definition, members.get(segment_id, 0), deps)
+
+
+def _add_question_routes(router: APIRouter, deps: ApiDeps) -> None:
+    @router.post("/preview")
+    async def preview(body: PreviewRequest, _: Reader) -> dict[str, Any]:
+        """Who would be in, before anything is saved: how many of how many, some of them, and what they share with others."""
+        return await _preview(deps, body)
+
+    @router.get("/{segment_id}/members")
+    async def list_members(
+        segment_id: str,
+        response: Response,
+        _: Reader,
+        limit: Limit = 50,
+        cursor: Cursor = None,
+        wait_for: WaitFor = None,
+        wait_ms: WaitMs = 2000,
+    ) -> dict[str, Any]:
+        """Who is in now, and since when, by profile id."""
+        await await_touchpoint(deps, response, wait_for, wait_ms)
+        after = decode_cursor(cursor, UUID)[0] if cursor else None
+        async with deps.database.connection() as connection:
+            await _find(connection, segment_id, deps)
+            rows = await deps.seg.memberships.load_members(connection, segment_id, after, limit + 1)
+        page = cut_page(rows, limit, lambda row: (row[0],))
+        items = [
+            {"profile_id": str(profile_id), "since": format_utc(from_micros(since_us))} for profile_id, since_us in page.items
+        ]
+        return {"items": items, "next_cursor": page.next_cursor}
+
+    @router.get("/{segment_id}/history")
+    async def read_history(
+        segment_id: str,
+        _: Reader,
+        from_: Annotated[str | None, Query(alias="from")] = None,
+        to: str | None = None,
+        interval: str = "P1D",
+    ) -> dict[str, Any]:
+        """How many were in at the end of each interval, and how many entered and exited in it. The last 30 days by default."""
+        return await _read_history(deps, segment_id, from_, to, interval)
+
+    @router.get("/{segment_id}/overlap")
+    async def read_overlap(segment_id: str, _: Reader) -> dict[str, Any]:
+        """How many of its members are in each other segment, too."""
+        async with deps.database.connection() as connection:
+            await _find(connection, segment_id, deps)
+            overlaps = await load_segment_overlaps(connection, segment_id)
+            names = {one.id: one.name for one in await deps.seg.definitions.load_all(connection)}
+        return {"items": _show_overlaps(overlaps, names), "next_cursor": None}
+
+    @router.get("/{segment_id}/explain/{ref}")
+    async def explain(
+        segment_id: str, ref: str, response: Response, _: Reader, wait_for: WaitFor = None, wait_ms: WaitMs = 2000
+    ) -> dict[str, Any]:
+        """Why somebody is in it or not: each condition with the facts, and when the answer changes if only time goes on."""
+        await await_touchpoint(deps, response, wait_for, wait_ms)
+        async with deps.database.transaction() as tx:
+            definition = await _find(tx, segment_id, deps)
+            location = f"/v1/segments/{segment_id}/explain/{{id}}"
+            profile_id = await resolve(tx, ref, deps, response, location=location)
+            return _show_explained(profile_id, definition, await explain_membership(tx, profile_id, definition, deps.seg))
+
+
+async def _create(deps: ApiDeps, body: NewSegment, key: str | None) -> Response:
+    wanted = Wanted(body.name, body.description, body.rule, body.id)
+    async with deps.database.transaction() as tx:
+        if key is not None:
+            input_hash = hashlib.sha256(body.model_dump_json().encode()).digest()
+            stored = await claim(tx, key, "segments", input_hash, deps.seg.clock.now())
+            if stored is not None:
+                return _answer(stored.status, stored.body, {**dict(stored.headers), "Idempotent-Replayed": "true"})
+        definition = await create_segment(tx, wanted, deps.seg, deps.jobs)
+        warnings = await find_warnings(tx, parse_stored(definition), deps.seg, deps.trait_names)
+        shown = show_segment(definition, 0, None, rule=body.rule, warnings=warnings)
+        content = msgspec.json.encode(shown)
+        headers = {"Location": f"/v1/segments/{definition.id}", "ETag": f'"{definition.version}"'}
+        if key is not None:
+            await store_answer(tx, key, "segments", StoredAnswer(201, content, tuple(headers.items())))
+    return _answer(201, content, headers)
+
+
+def _answer(status: int, content: bytes, headers: dict[str, str]) -> Response:
+    return Response(content, status, media_type="application/json", headers=headers)
+
+
+async def _show_changed(tx: Tx, definition: Definition, deps: ApiDeps, response: Response) -> dict[str, Any]:
+    members = await count_members(tx, definition.id)
+    warnings = await find_warnings(tx, parse_stored(definition), deps.seg, deps.trait_names)
+    response.headers["ETag"] = f'"{definition.version}"'
+    shown = await _show(tx, definition, members.get(definition.id, 0), deps)
+    return {**shown, "warnings": show_warnings(warnings)}
+
+
+async def _show(tx: Tx, definition: Definition, members: int, deps: ApiDeps) -> dict[str, Any]:
+    job = await deps.jobs.get(tx, definition.job_id)
+    return show_segment(definition, members, job, rule=msgspec.json.decode(definition.rule))
+
+
+async def _find(tx: Tx, segment_id: str, deps: ApiDeps) -> Definition:
+    definition = await deps.seg.definitions.find(tx, segment_id)
+    if definition is None:
+        raise SegmentNotFound(f"There is no segment {segment_id}.")
+    return definition
+
+
+async def _preview(deps: ApiDeps, body: PreviewRequest) -> dict[str, Any]:
+    rule = read_rule(body.rule)
+    async with deps.database.connection() as connection:
+        definitions = {one.id: one for one in await deps.seg.definitions.load_all(connection)}
+        check_references(_PREVIEWED, rule, {id_: one for id_, one in definitions.items() if id_ != _PREVIEWED})
+        warnings = await find_warnings(connection, rule, deps.seg, deps.trait_names)
+    found = await preview_rule(deps.database, rule, deps.seg, deps.preview_source, max_profiles=deps.preview_max_profiles)
+    return {
+        "count": found.count,
+        "of": found.of,
+        "estimated": found.one_in > 1,
+        "sample": [{"profile_id": str(profile_id)} for profile_id in found.sample],
+        "overlaps": _show_overlaps(found.overlaps, {id_: one.name for id_, one in definitions.items()}),
+        "warnings": show_warnings(warnings),
+    }
+
+
+async def _read_history(deps: ApiDeps, segment_id: str, from_: str | None, to: str | None, interval: str) -> dict[str, Any]:
+    now_us = to_micros(deps.seg.clock.now())
+    try:
+        to_us = to_micros(parse_utc(to)) if to else now_us + 1
+        from_us = to_micros(parse_utc(from_)) if from_ else to_us - timedelta(days=30) // _MICROSECOND
+        interval_us = parse_duration(interval) // _MICROSECOND
+    except ValueError as error:
+        raise BadRequest(f"`from` and `to` are times, `interval` is a duration: {error}.") from error
+    points = -(-(to_us - from_us) // interval_us) if interval_us > 0 else 0
+    if not 0 < points <= _MOST_POINTS:
+        detail = f"gives {points} intervals; 1 to {_MOST_POINTS} are possible"
+        raise Invalid(f"The history {detail}.", errors=[FieldError("#/query/interval", detail)])
+    async with deps.database.connection() as connection:
+        await _find(connection, segment_id, deps)
+        size, edges = await load_edges_by_interval(connection, segment_id, from_us=from_us, to_us=to_us, interval_us=interval_us)
+    moved = {start_us: (entered, exited) for start_us, entered, exited in edges}
+    items = []
+    for start_us in range(from_us, to_us, interval_us):
+        entered, exited = moved.get(start_us, (0, 0))
+        size += entered - exited
+        end = format_utc(from_micros(min(start_us + interval_us, to_us)))
+        items.append({"from": format_utc(from_micros(start_us)), "to": end, "size": size, "entered": entered, "exited": exited})
+    return {"items": items, "next_cursor": None}
+
+
+def _show_overlaps(overlaps: dict[str, int], names: dict[str, str]) -> list[dict[str, Any]]:
+    """The largest first."""
+    known = [(segment_id, count) for segment_id, count in overlaps.items() if segment_id in names]
+    known.sort(key=lambda pair: (-pair[1], pair[0]))
+    return [{"id": segment_id, "name": names[segment_id], "count": count} for segment_id, count in known]
+
+
+def _show_explained(profile_id: UUID, definition: Definition, found: dict[str, Any]) -> dict[str, Any]:
+    told, due_us = found["told"], found["due_us"]
+    is_member = told is not None and told.is_member
+    return {
+        "segment": {"id": definition.id, "name": definition.name, "version": definition.version, "state": definition.state},
+        "profile_id": str(profile_id),
+        "at": format_utc(from_micros(found["at_us"])),
+        "member": is_member,
+        "since": format_utc(from_micros(told.since_us)) if is_member else None,
+        "result": found["result"],
+        "changes_at": format_utc(from_micros(due_us)) if due_us is not None else None,
+        "rule": _to_plain(found["tree"]),
+    }
+
+
+def _to_plain(value: Any) -> Any:
+    """Exact decimals as JSON numbers."""
+    return msgspec.json.decode(_PLAIN.encode(value))
+
+
+def _read_version(if_match: str | None) -> int | None:
+    if if_match is None or if_match.strip() == "*":
+        return None
+    found = _ETAG.fullmatch(if_match.strip())
+    if found is None:
+        raise BadRequest("`If-Match` holds the ETag of the version you have seen.")
+    return int(found[1])

@@ -1,0 +1,77 @@
+"""Why: the rule tree with each node true or false and the facts it was judged by."""
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final
+
+from libs.kit.times import format_utc, from_micros
+from services.segmentation.domain import nodes
+from services.segmentation.domain.evaluation import (
+    compute_bucket,
+    evaluate,
+    read_consent,
+    read_numbers,
+    read_points,
+    read_trait,
+    read_view,
+    select_hits,
+    sum_exactly,
+)
+from services.segmentation.domain.history import Behaviour, Facts
+from services.segmentation.domain.nodes import Did, Figure, Rule
+from services.segmentation.domain.values import Json, read_path
+
+
+def explain(body: Json, rule: Rule, facts: Facts, at_us: int) -> dict[str, Any]:
+    """`body` is the rule as written. Facts must hold whole histories, so that counts are true counts."""
+    told: dict[str, Any] = {"result": evaluate(rule, facts, at_us)}
+    match rule:
+        case nodes.All() | nodes.Some():
+            key = "all" if isinstance(rule, nodes.All) else "any"
+            told[key] = [explain(part, child, facts, at_us) for part, child in zip(body[key], rule.rules, strict=True)]
+        case nodes.Not():
+            told["not"] = explain(body["not"], rule.rule, facts, at_us)
+        case _:
+            told["rule"] = body
+            told["facts"] = _FACTS[type(rule)](rule, facts, at_us)
+    return told
+
+
+def _tell_did(rule: Did, facts: Facts, at_us: int) -> dict[str, Any]:
+    hits = select_hits(rule, facts, at_us)
+    told: dict[str, Any] = {"count": len(hits), "first_at": None, "last_at": None}
+    if hits:
+        told["first_at"] = format_utc(from_micros(hits[0].at_us))
+        told["last_at"] = format_utc(from_micros(hits[-1].at_us))
+    if rule.figure is not None:
+        told[rule.figure.of] = compute_figure(rule.figure, hits)
+    return told
+
+
+def compute_figure(figure: Figure, hits: Sequence[Behaviour]) -> Json:
+    """The figure itself, for showing: rules compare it exactly without dividing."""
+    numbers = read_numbers(figure, hits)
+    if figure.of == "sum":
+        return sum_exactly(numbers)
+    if not numbers:
+        return None
+    if figure.of == "average":
+        return sum_exactly(numbers) / len(numbers)
+    return min(numbers) if figure.of == "min" else max(numbers)
+
+
+_FACTS: Final[Mapping[type, Callable[[Any, Facts, int], dict[str, Any]]]] = MappingProxyType(
+    {
+        nodes.Trait: lambda rule, facts, _: {"value": read_trait(rule.name, facts.view)},
+        nodes.View: lambda rule, facts, _: {"value": read_view(rule.path, facts.view)},
+        nodes.Did: _tell_did,
+        nodes.Sequence: lambda rule, facts, at_us: {"found": evaluate(rule, facts, at_us)},
+        nodes.InSegment: lambda rule, facts, _: {"member": facts.members.get(rule.segment_id, False)},
+        nodes.Consent: lambda rule, facts, _: {"status": read_consent(rule, facts.view)},
+        nodes.Stage: lambda _rule, facts, _: {"value": read_path(facts.view, ("lead", "stage"))},
+        nodes.Tier: lambda _rule, facts, _: {"value": read_path(facts.view, ("loyalty", "tier"))},
+        nodes.Points: lambda _rule, facts, _: {"value": read_points(facts.view)},
+        nodes.Score: lambda rule, facts, _: {"value": read_path(facts.view, ("scores", rule.name))},
+        nodes.Bucket: lambda rule, facts, _: {"bucket": compute_bucket(rule.salt, facts.profile_id)},
+    }
+)

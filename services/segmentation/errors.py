@@ -1,0 +1,43 @@
+"""What callers of the segmentation API are told."""
+
+from libs.kit.errors import Conflict, Invalid, NotFound, PreconditionFailed
+
+
+class SegmentNotFound(NotFound):
+    code = "segment_not_found"
+    title = "No such segment"
+
+
+class SegmentExists(Conflict):
+    code = "segment_exists"
+    title = "A segment with this id exists"
+
+
+class SegmentInUse(Conflict):
+    code = "segment_in_use"
+    title = "Other segments build on this one"
+
+
+class RuleInvalid(Invalid):
+    code = "rule_invalid"
+    title = "The rule isn't valid"
+
+
+class RuleNeedsTime(Invalid):
+    code = "rule_needs_time"
+    title = "The rule changes as time passes in a way this version can't follow"
+
+
+class RuleCyclic(Invalid):
+    code = "rule_cyclic"
+    title = "The rule would build on itself"
+
+
+class PastNotKept(Invalid):
+    code = "past_not_kept"
+    title = "Memberships of the past can't be asked for yet"
+
+
+class VersionConflict(PreconditionFailed):
+    code = "version_conflict"
+    title = "The segment was changed meanwhile"

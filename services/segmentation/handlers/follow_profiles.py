@@ -1,0 +1,154 @@
+"""Profile changes: keep what customers did, and judge every profile that a change touches by the segments it concerns."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final
+
+from libs.events import codec, topics
+from libs.events.envelope import Outgoing
+from libs.events.profiles import Cause
+from libs.events.segments import EdgeCause, SegmentsJudged
+from libs.events.touchpoints import EMPTY_OBJECT, TouchpointRecorded
+from libs.kit.db import Tx
+from libs.kit.times import from_micros, to_micros
+from libs.subscriber import Affected
+from services.segmentation.domain.judging import Edge
+from services.segmentation.domain.segments import Changed, Registry, Segment
+from services.segmentation.handlers.context import Force, Segmentation
+from services.segmentation.handlers.judge_profiles import SOURCE, Candidate, Reason, judge_profiles
+
+_NETWORK_DELAY_US: Final = timedelta(seconds=60) // timedelta(microseconds=1)
+_OWN_PARTS: Final = frozenset(("segments",))
+_REGROUPINGS: Final[dict[Cause, EdgeCause]] = {"merge": "merge", "split": "split", "erase": "erase"}
+_ORDER_PARTS: Final = frozenset(("orders",))
+
+
+async def judge_affected(tx: Tx, affected: Sequence[Affected], seg: Segmentation) -> list[Outgoing]:
+    """Judge what a poll touched; answer every probe, changed or not."""
+    force = await seg.registries.hold(tx)
+    timers = await seg.memberships.load_timers(tx, [one.profile_id for one in affected])
+    candidates = [make_candidate(one, force, timers.get(one.profile_id, {})) for one in affected]
+    outgoing = await judge_profiles(tx, candidates, seg)
+    outgoing += [make_answer(one, candidate.now_us) for one, candidate in zip(affected, candidates, strict=True) if one.probe]
+    return outgoing
+
+
+def make_candidate(affected: Affected, force: Force, timers: dict[str, int]) -> Candidate:
+    touchpoints = _own_touchpoints(affected)
+    now_us = to_micros(affected.instant) if affected.instant is not None else 0
+    if affected.judged_at is not None:
+        from_us = to_micros(affected.judged_at)
+    else:
+        # Nobody was judged before the first word of them came; what lies further back only corrects the level.
+        received_us = min((to_micros(body.received_at) for body in touchpoints), default=now_us)
+        from_us = min(received_us, now_us) - _NETWORK_DELAY_US
+    changed = find_changed(affected, touchpoints)
+    segments = _select(force.registry, changed, affected, {id_ for id_, due_us in timers.items() if due_us <= now_us})
+    return Candidate(
+        profile_id=affected.profile_id,
+        version=affected.version,
+        fragments=affected.fragments,
+        view=affected.snapshot,
+        segments=segments,
+        from_us=from_us,
+        now_us=now_us,
+        explain=_Explainer(affected, touchpoints, force),
+        timers=timers,
+    )
+
+
+def find_changed(affected: Affected, touchpoints: Sequence[TouchpointRecorded]) -> Changed:
+    """What rules may look at anew. All of it where the profile is new, was regrouped, or versions in between weren't seen."""
+    versions = {change.record.version for change in affected.changes if change.record.profile_id == affected.profile_id}
+    previous = affected.previous_version
+    if affected.membership_changed or previous is None:
+        return Changed(everything=True)
+    if affected.version > previous and not set(range(previous + 1, affected.version + 1)) <= versions:
+        return Changed(everything=True)
+    parts = {
+        part
+        for change in affected.changes
+        if change.record.profile_id == affected.profile_id and change.record.version > previous
+        for part in change.record.parts
+    }
+    return Changed(frozenset(body.name for body in touchpoints), frozenset(parts - _OWN_PARTS))
+
+
+def make_answer(affected: Affected, now_us: int) -> Outgoing:
+    """To whoever probed: all segments of this version are judged; what changed was told before this record."""
+    return codec.encode(
+        SegmentsJudged(profile_id=affected.profile_id, profile_version=affected.version),
+        topic=topics.SEGMENT_CHANGES,
+        key=affected.profile_id,
+        event_id=f"judged:{affected.profile_id}:{affected.version}",
+        source=SOURCE,
+        time=from_micros(now_us),
+        received_ms=now_us // 1000,
+    )
+
+
+def _own_touchpoints(affected: Affected) -> list[TouchpointRecorded]:
+    members = set(affected.fragments)
+    return [fact.body for change in affected.changes for fact in change.touchpoints if fact.fragment in members]
+
+
+def _select(registry: Registry, changed: Changed, affected: Affected, due: set[str]) -> tuple[Segment, ...]:
+    if not affected.fragments or affected.snapshot is None:
+        return registry.segments
+    if not due or changed.everything:
+        return registry.select(changed)
+    ticking = [registry.by_id[id_] for id_ in due if id_ in registry.by_id]
+    return registry.with_dependents([*registry.select(changed), *ticking])
+
+
+class _Explainer:
+    """Why an edge of this profile came, by what this poll brought."""
+
+    def __init__(self, affected: Affected, touchpoints: Sequence[TouchpointRecorded], force: Force) -> None:
+        self._affected = affected
+        self._touchpoints = touchpoints
+        self._force = force
+        self._told: dict[str, Reason] = {}
+
+    def __call__(self, edge: Edge) -> Reason:
+        reason = self._told[edge.segment.id] = self._find_reason(edge)
+        return reason
+
+    def _find_reason(self, edge: Edge) -> Reason:
+        filling = self._force.filling.get(edge.segment.id)
+        is_passed = filling is None or (filling.filled_to is not None and self._affected.profile_id <= filling.filled_to)
+        if not is_passed and self._affected.previous_version is not None:
+            return Reason("backfill" if edge.segment.version == 1 else "edit")
+        bearing = [body for body in self._touchpoints if bears_on(body, edge.segment)]
+        here = [body for body in bearing if to_micros(body.occurred_at) == edge.at_us] or bearing
+        if here:
+            return Reason("touchpoint", here[0].id if len(here) == 1 else None)
+        return Reason(self._find_other_cause(edge))
+
+    def _find_other_cause(self, edge: Edge) -> EdgeCause:
+        for segment_id in edge.segment.inputs.segments:
+            if segment_id in self._told:
+                return self._told[segment_id].cause
+        causes = {cause for change in self._affected.changes for cause in change.record.causes}
+        if self._affected.membership_changed or not self._affected.fragments or self._affected.snapshot is None:
+            return next((told for cause, told in _REGROUPINGS.items() if cause in causes), "merge")
+        if self._affected.instant is not None and edge.at_us < to_micros(self._affected.instant):
+            return "time"
+        if self._touchpoints or causes - {"facet"}:
+            return "touchpoint"
+        return "facet"
+
+
+def bears_on(body: TouchpointRecorded, segment: Segment) -> bool:
+    """Whether a touchpoint is of the kind the segment's rule looks at, as far as can be told from itself."""
+    inputs = segment.inputs
+    if body.name in inputs.names:
+        return True
+    parts = inputs.parts
+    if "traits" in parts and (body.kind in ("identify", "alias") or body.traits != EMPTY_OBJECT):
+        return True
+    if "consent" in parts and body.consent:
+        return True
+    if parts & _ORDER_PARTS and body.order is not None:
+        return True
+    return bool(parts - _ORDER_PARTS - {"traits", "identifiers", "consent", "loyalty", "scores"})

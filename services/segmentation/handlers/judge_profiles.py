@@ -1,0 +1,157 @@
+"""Judge profiles and tell what changed: one path for changes, timers, back-fills and edits.
+
+Callers hold the profiles' locks. What comes out are the edges as records, in the order of time for each profile.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+from uuid import UUID
+
+from libs.events import codec, topics
+from libs.events.envelope import Outgoing
+from libs.events.segments import EdgeCause, SegmentMembershipChanged
+from libs.kit.db import Tx
+from libs.kit.metrics import counter
+from libs.kit.times import from_micros
+from services.segmentation.domain.history import Behaviour, Facts, Need
+from services.segmentation.domain.judging import Edge, Judged, Membership, judge, judge_gone
+from services.segmentation.domain.segments import Segment
+from services.segmentation.domain.values import Json, decode_json
+from services.segmentation.handlers.context import Segmentation
+from services.segmentation.ports import HistoryRequest, Timer, ToldEdge
+
+SOURCE: Final = "segmentation"
+_US_PER_S: Final = 1_000_000
+_EDGES: Final = counter("segment_edges_total", "Changes of membership told.", ("action", "cause"))
+_JUDGED: Final = counter("segment_judgements_total", "Rules evaluated for a profile.")
+_NO_VIEW: Final[Mapping[str, Json]] = {}
+
+
+class Reason(NamedTuple):
+    """Why an edge came, as its record tells."""
+
+    cause: EdgeCause
+    touchpoint_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A profile to judge by some segments (in the order of judgement), from its last judgement to now.
+
+    `view` None or no fragments: nobody any more, exited everywhere. `explain` gives the reason of each edge. `timers` are
+    those set now, by segment. `only_now`: segments that were never judged by their present rule.
+    """
+
+    profile_id: UUID
+    version: int
+    fragments: tuple[UUID, ...]
+    view: bytes | None
+    segments: tuple[Segment, ...]
+    from_us: int
+    now_us: int
+    explain: Callable[[Edge], Reason]
+    timers: Mapping[str, int]
+    only_now: frozenset[str] = frozenset()
+
+    @property
+    def is_gone(self) -> bool:
+        return not self.fragments or self.view is None
+
+
+async def judge_profiles(tx: Tx, candidates: Sequence[Candidate], seg: Segmentation) -> list[Outgoing]:
+    """Bring every candidate's memberships to what is true now; save edges, levels and timers; return the edges as records."""
+    candidates = [candidate for candidate in candidates if candidate.segments]
+    if not candidates:
+        return []
+    history = await seg.behaviours.load(tx, [_to_request(candidate) for candidate in candidates])
+    profile_ids = [candidate.profile_id for candidate in candidates]
+    levels = await seg.memberships.load(tx, profile_ids, _named_segments(candidates))
+    told: list[ToldEdge] = []
+    outgoing: list[Outgoing] = []
+    set_timers: list[Timer] = []
+    dropped: list[tuple[UUID, str]] = []
+    for candidate, found in zip(candidates, history, strict=True):
+        judged = judge_candidate(candidate, found, levels[candidate.profile_id])
+        for edge in judged.edges:
+            reason = candidate.explain(edge)
+            told.append(ToldEdge(candidate.profile_id, edge, reason.cause))
+            outgoing.append(make_record(candidate, edge, reason))
+        _move_timers(candidate, judged, set_timers, dropped)
+    await seg.memberships.save(tx, told)
+    await seg.memberships.save_timers(tx, set_timers, dropped)
+    _JUDGED.inc(sum(len(candidate.segments) for candidate in candidates))
+    return outgoing
+
+
+def judge_candidate(candidate: Candidate, history: Mapping[Need, Sequence[Behaviour]], told: dict[str, Membership]) -> Judged:
+    """Pure: one candidate with its facts loaded."""
+    if candidate.is_gone:
+        return judge_gone(candidate.segments, told, candidate.now_us)
+    needs_view = any(segment.inputs.parts for segment in candidate.segments)
+    facts = Facts(
+        profile_id=candidate.profile_id,
+        view=decode_json(candidate.view) if needs_view and candidate.view else _NO_VIEW,
+        history=history,
+        members={segment_id: membership.is_member for segment_id, membership in told.items()},
+    )
+    return judge(
+        candidate.segments,
+        facts,
+        told,
+        from_us=candidate.from_us,
+        now_us=candidate.now_us,
+        only_now=candidate.only_now,
+    )
+
+
+def make_record(candidate: Candidate, edge: Edge, reason: Reason) -> Outgoing:
+    """The edge as others hear of it. Its id says which edge it is, however often it is told."""
+    _EDGES.labels("entered" if edge.entered else "exited", reason.cause).inc()
+    event = SegmentMembershipChanged(
+        segment_id=edge.segment.id,
+        segment_name=edge.segment.name,
+        segment_version=edge.segment.version,
+        profile_id=candidate.profile_id,
+        profile_version=candidate.version,
+        action="entered" if edge.entered else "exited",
+        seq=edge.seq,
+        at=from_micros(edge.at_us),
+        cause=reason.cause,
+        touchpoint_id=reason.touchpoint_id,
+        previous_s=edge.previous_us / _US_PER_S if edge.previous_us is not None else None,
+    )
+    return codec.encode(
+        event,
+        topic=topics.SEGMENT_CHANGES,
+        key=candidate.profile_id,
+        event_id=f"{edge.segment.id}:{candidate.profile_id}:{edge.seq}",
+        source=SOURCE,
+        time=from_micros(candidate.now_us),
+        received_ms=candidate.now_us // 1000,
+    )
+
+
+def _to_request(candidate: Candidate) -> HistoryRequest:
+    if candidate.is_gone:
+        return HistoryRequest((), (), 0)
+    needs = dict.fromkeys(need for segment in candidate.segments for need in segment.needs)
+    return HistoryRequest(candidate.fragments, tuple(needs), candidate.from_us)
+
+
+def _named_segments(candidates: Iterable[Candidate]) -> set[str]:
+    """The segments judged and those their rules name."""
+    segments = {segment for candidate in candidates for segment in candidate.segments}
+    return {segment.id for segment in segments}.union(*(segment.inputs.segments for segment in segments))
+
+
+def _move_timers(candidate: Candidate, judged: Judged, timers: list[Timer], dropped: list[tuple[UUID, str]]) -> None:
+    if candidate.is_gone:
+        dropped.extend((candidate.profile_id, segment_id) for segment_id in candidate.timers)
+        return
+    for segment_id, due_us in judged.due_us.items():
+        if due_us is None:
+            if segment_id in candidate.timers:
+                dropped.append((candidate.profile_id, segment_id))
+        elif candidate.timers.get(segment_id) != due_us:
+            timers.append(Timer(candidate.profile_id, segment_id, due_us))

@@ -1,0 +1,133 @@
+"""Composition root of segmentation: `python -m services.segmentation.main api | worker | all`."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from fastapi import FastAPI
+
+from libs.durable.jobs import JobRunner, PostgresJobs, jobs_router
+from libs.durable.outbox import PostgresOutbox
+from libs.durable.runtime import Runtime, open_runtime
+from libs.kit.http import create_app as create_kit_app
+from libs.kit.process import exit_with, run_from_command_line
+from libs.messaging.admin import consumer_lag
+from libs.messaging.consumer import BatchConsumer
+from libs.messaging.kafka_source import KafkaSource
+from libs.messaging.policy import ConsumerPolicy
+from libs.subscriber import Arrivals
+from services.segmentation.adapters.progress import ConsumedProgress
+from services.segmentation.api import ApiDeps, build_memberships_router, build_page_router, build_segments_router
+from services.segmentation.consumer import GROUP, TimerLoop, build_handlers
+from services.segmentation.handlers.context import Registries, Segmentation
+from services.segmentation.handlers.fill_segments import EMPTY, FILL, LongWork, empty_segment, fill_segment
+from services.segmentation.settings import Settings
+from services.segmentation.store import PostgresBehaviours, PostgresDefinitions, PostgresMemberships, PostgresProfilePages
+from services.segmentation.store.reading import load_trait_names
+
+
+@dataclass(frozen=True, slots=True)
+class Deps:
+    """Everything a process of this service works with."""
+
+    settings: Settings
+    runtime: Runtime
+    outbox: PostgresOutbox
+    seg: Segmentation
+    arrivals: Arrivals
+    consumer: BatchConsumer
+    timers: TimerLoop
+    jobs: JobRunner
+
+
+@asynccontextmanager
+async def build(settings: Settings) -> AsyncIterator[Deps]:
+    async with open_runtime(settings, service=GROUP) as runtime:
+        outbox = PostgresOutbox(runtime.database, runtime.publisher, new_id=runtime.new_id)
+        seg = build_segmentation(settings, runtime)
+        arrivals = Arrivals(runtime.database, runtime.clock)
+        source = KafkaSource(settings.platform, group=GROUP)
+        progress = ConsumedProgress(source, partial(consumer_lag, settings.platform, GROUP), runtime.clock)
+        consumer = BatchConsumer(
+            group=GROUP,
+            handlers=build_handlers(seg, arrivals, progress),
+            source=source,
+            database=runtime.database,
+            outbox=outbox,
+            clock=runtime.clock,
+            policy=ConsumerPolicy(batch_max_records=settings.batch_max_records),
+        )
+        timers = TimerLoop(runtime.database, outbox, seg, progress, settings.timer_poll_ms / 1000, settings.timer_batch_profiles)
+        runtime.health.add("consumer", consumer.check_ready)
+        try:
+            yield Deps(settings, runtime, outbox, seg, arrivals, consumer, timers, _build_jobs(settings, runtime, outbox, seg))
+        finally:
+            await arrivals.close()
+
+
+def build_segmentation(settings: Settings, runtime: Runtime) -> Segmentation:
+    definitions = PostgresDefinitions()
+    return Segmentation(
+        definitions=definitions,
+        behaviours=PostgresBehaviours(settings.platform.default_currency),
+        memberships=PostgresMemberships(),
+        registries=Registries(definitions),
+        clock=runtime.clock,
+        new_id=runtime.new_id,
+    )
+
+
+def _build_jobs(settings: Settings, runtime: Runtime, outbox: PostgresOutbox, seg: Segmentation) -> JobRunner:
+    work = LongWork(runtime.database, outbox, seg, PostgresProfilePages(), settings.fill_chunk_profiles)
+    kinds = {FILL: partial(fill_segment, work=work), EMPTY: partial(empty_segment, work=work)}
+    return JobRunner(runtime.database, kinds, clock=runtime.clock, poll_s=settings.job_poll_ms / 1000)
+
+
+def create_app(deps: Deps) -> FastAPI:
+    runtime = deps.runtime
+    app = create_kit_app(
+        service=GROUP,
+        title="Rapport segmentation",
+        description="Groups of customers: who is in, since when, and why.",
+        health=runtime.health,
+        access=runtime.access,
+        clock=runtime.clock,
+    )
+    api = ApiDeps(
+        database=runtime.database,
+        seg=deps.seg,
+        jobs=PostgresJobs(),
+        arrivals=deps.arrivals,
+        identity_key=runtime.identity_key,
+        preview_source=PostgresProfilePages(),
+        trait_names=load_trait_names,
+        preview_max_profiles=deps.settings.preview_max_profiles,
+    )
+    app.include_router(build_segments_router(api))
+    app.include_router(build_memberships_router(api))
+    app.include_router(
+        jobs_router(runtime.database, clock=runtime.clock, read_scope="segments:read", write_scope="segments:write")
+    )
+    app.include_router(build_page_router(api))
+    return app
+
+
+async def run_worker(deps: Deps, stop: asyncio.Event) -> None:
+    """Follow profile changes, the clock and the queue of jobs. Where one of them ends, the others are stopped, too."""
+    ended = asyncio.Event()
+    parts = [asyncio.create_task(part.run(ended)) for part in (deps.consumer, deps.timers, deps.jobs)]
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait([stopping, *parts], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        ended.set()
+        stopping.cancel()
+        await asyncio.gather(stopping, *parts, return_exceptions=True)
+    for part in parts:
+        part.result()
+
+
+if __name__ == "__main__":
+    exit_with(run_from_command_line(GROUP, build, create_app, run_worker, Settings))

@@ -1,0 +1,23 @@
+"""What operators set for segmentation, validated at start."""
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from libs.kit.settings import ServiceSettings
+
+
+class Settings(ServiceSettings):
+    """Environment prefix `SEGMENTATION_`."""
+
+    model_config = SettingsConfigDict(env_prefix="SEGMENTATION_", frozen=True, env_ignore_empty=True, hide_input_in_errors=True)
+
+    port: int = 8082
+    fill_chunk_profiles: int = Field(default=500, ge=1, le=5_000)
+    """How many profiles a back-fill locks and judges in one transaction."""
+    job_poll_ms: int = Field(default=250, ge=10)
+    """How often a waiting back-fill is looked for."""
+    timer_poll_ms: int = Field(default=100, ge=10)
+    """How often due timers are looked for."""
+    timer_batch_profiles: int = Field(default=500, ge=1, le=5_000)
+    preview_max_profiles: int = Field(default=100_000, ge=1)
+    """Beyond so many known profiles a preview judges a stable part of about this size and says that it estimates."""

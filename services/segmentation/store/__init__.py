@@ -1,0 +1,8 @@
+"""PostgreSQL implementations of the ports, and the questions that only the API asks."""
+
+from services.segmentation.store.behaviours import PostgresBehaviours
+from services.segmentation.store.definitions import PostgresDefinitions
+from services.segmentation.store.memberships import PostgresMemberships
+from services.segmentation.store.pages import PostgresProfilePages
+
+__all__ = ["PostgresBehaviours", "PostgresDefinitions", "PostgresMemberships", "PostgresProfilePages"]

@@ -1,0 +1,112 @@
+"""Touchpoints as rules see them. Saved by COPY; read by index, only as many as a rule can tell apart."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from libs.events.touchpoints import EMPTY_OBJECT, TouchpointRecorded
+from libs.kit.db import Tx
+from libs.kit.times import to_micros
+from libs.subscriber import FactTouchpoint
+from services.segmentation.domain.history import Behaviour, Need
+from services.segmentation.domain.parsing.behaviour import CHANNELS
+from services.segmentation.ports import HistoryRequest
+
+_CHANNEL_NUMBERS: Final = {name: number for number, name in enumerate(CHANNELS)}
+_COLUMNS: Final = ("fragment", "name", "at_us", "id", "channel", "currency", "properties")
+_EVER: Final = (1 << 62) - 1
+_COLUMNS_ASKED: Final = "b.at_us, b.id, b.currency, CASE WHEN n.with_properties THEN b.properties END AS properties"
+_WANTED: Final = """b.fragment = n.fragment AND b.name = n.name AND b.at_us >= n.from_us AND b.at_us < n.to_us
+            AND (n.channel IS NULL OR b.channel = n.channel)"""
+# Later than the last judgement all of them; of the earlier the latest few: two index scans, however long the history is.
+_LOAD: Final = f"""
+    SELECT n.place, hit.* FROM unnest($1::int[], $2::uuid[], $3::text[], $4::smallint[], $5::bigint[], $6::bigint[],
+        $7::bigint[], $8::bigint[], $9::boolean[])
+        AS n (place, fragment, name, channel, from_us, to_us, judged_us, most, with_properties)
+    CROSS JOIN LATERAL (
+        (SELECT {_COLUMNS_ASKED} FROM behaviours b WHERE {_WANTED} AND b.at_us > n.judged_us)
+        UNION ALL
+        (SELECT {_COLUMNS_ASKED} FROM behaviours b WHERE {_WANTED} AND b.at_us <= n.judged_us
+            ORDER BY b.at_us DESC, b.id DESC LIMIT n.most)
+    ) AS hit
+"""  # noqa: S608 - our own column names
+
+
+class _Currency(msgspec.Struct):
+    currency: Any = None
+
+
+_read_currency: Final = msgspec.json.Decoder(_Currency).decode
+
+
+class PostgresBehaviours:
+    """See the port `Behaviours`. `default_currency`: of amounts whose touchpoint names none and whose source isn't told."""
+
+    def __init__(self, default_currency: str) -> None:
+        self._default_currency = default_currency
+
+    async def save(self, tx: Tx, touchpoints: Sequence[FactTouchpoint]) -> None:
+        await tx.copy_records_to_table("behaviours", records=[self._to_row(fact) for fact in touchpoints], columns=_COLUMNS)
+        await tx.execute(
+            "INSERT INTO behaviour_names SELECT * FROM unnest($1::text[]) ON CONFLICT DO NOTHING",
+            sorted({fact.body.name for fact in touchpoints}),
+        )
+
+    async def load(self, tx: Tx, requests: Sequence[HistoryRequest], *, whole: bool = False) -> list[dict[Need, list[Behaviour]]]:
+        found: list[dict[Need, list[Behaviour]]] = [{need: [] for need in request.needs} for request in requests]
+        places: list[list[Behaviour]] = []
+        columns: list[list[Any]] = [[] for _ in range(9)]
+        for request, needs in zip(requests, found, strict=True):
+            for need, hits in needs.items():
+                for fragment in request.fragments:
+                    row = (len(places), fragment, *_to_bounds(need, request.judged_us, whole=whole))
+                    for column, value in zip(columns, row, strict=True):
+                        column.append(value)
+                places.append(hits)
+        if columns[0]:
+            for place, at_us, id_, currency, properties in await tx.fetch(_LOAD, *columns):
+                places[place].append(Behaviour((at_us, id_.int), currency, properties))
+        for hits in places:
+            if len(hits) > 1:
+                hits.sort(key=_to_order)
+        return found
+
+    async def load_names(self, tx: Tx) -> list[str]:
+        return [row[0] for row in await tx.fetch("SELECT name FROM behaviour_names ORDER BY name")]
+
+    def _to_row(self, fact: FactTouchpoint) -> tuple[Any, ...]:
+        body = fact.body
+        properties = None if body.properties == EMPTY_OBJECT else bytes(body.properties)
+        return (
+            fact.fragment,
+            body.name,
+            to_micros(body.occurred_at),
+            body.id,
+            _CHANNEL_NUMBERS[body.channel],
+            self._find_currency(body),
+            properties,
+        )
+
+    def _find_currency(self, body: TouchpointRecorded) -> str | None:
+        """The currency amounts are in: as sent, in capitals; else the source's default."""
+        order = body.order
+        if order is not None and order.currency is not None:
+            return order.currency
+        stated = _read_currency(body.properties).currency if b'"currency"' in bytes(body.properties) else None
+        if isinstance(stated, str) and stated.strip():
+            return stated.strip().upper()
+        return order.default_currency if order is not None else self._default_currency
+
+
+def _to_order(hit: Behaviour) -> tuple[int, int]:
+    return hit.order
+
+
+def _to_bounds(need: Need, judged_us: int, *, whole: bool) -> tuple[Any, ...]:
+    from_us = need.from_us if need.from_us is not None else -_EVER
+    if need.window_us is not None and not whole:
+        from_us = max(from_us, judged_us - need.window_us)
+    channel = _CHANNEL_NUMBERS[need.channel] if need.channel is not None else None
+    to_us = need.to_us if need.to_us is not None else _EVER
+    return need.name, channel, from_us, to_us, judged_us, None if whole else need.limit, need.with_properties
