@@ -5,6 +5,8 @@ Checked when a process starts, before anything is folded under another id.
 
 from typing import TYPE_CHECKING
 
+import asyncpg
+
 from libs.kit.errors import ConfigurationRefused
 
 if TYPE_CHECKING:
@@ -16,15 +18,21 @@ class IdentityMismatch(ConfigurationRefused):
 
 
 async def check_installation(tx: "Tx", *, key_fingerprint: str, identity_version: int) -> None:
-    """Remember both at the first start; refuse to run with others later. Raises IdentityMismatch. Safe from several at once."""
-    await tx.execute(
-        """
-        INSERT INTO access.installation (identity_key_fingerprint, identity_version) VALUES ($1, $2)
-        ON CONFLICT ("only") DO NOTHING
-        """,
-        key_fingerprint,
-        identity_version,
-    )
+    """Remember both at the first start; refuse to run with others later. Safe from several at once.
+
+    Raises IdentityMismatch, or ConfigurationRefused where nothing was migrated yet.
+    """
+    try:
+        await tx.execute(
+            """
+            INSERT INTO access.installation (identity_key_fingerprint, identity_version) VALUES ($1, $2)
+            ON CONFLICT ("only") DO NOTHING
+            """,
+            key_fingerprint,
+            identity_version,
+        )
+    except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError) as error:
+        raise ConfigurationRefused("The database has no tables yet: run `rapport migrate`.") from error
     row = await tx.fetchrow("SELECT identity_key_fingerprint, identity_version FROM access.installation")
     if row is None:
         raise IdentityMismatch("The installation's record can't be read: run `rapport migrate`.")

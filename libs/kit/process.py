@@ -15,7 +15,9 @@ from typing import Literal, Protocol, TypeVar, cast
 import uvicorn
 import uvloop
 from fastapi import FastAPI
+from pydantic import ValidationError
 
+from libs.kit.db import DATABASE_ERRORS, is_retryable
 from libs.kit.errors import ConfigurationRefused
 from libs.kit.http import get_entry
 from libs.kit.logging import configure_logging, get_logger
@@ -56,6 +58,11 @@ def run_service(
     except ConfigurationRefused as error:
         _log.critical("start_refused", reason=str(error))
         return _EXIT_REFUSED
+    except DATABASE_ERRORS as error:
+        if not is_retryable(error):
+            raise
+        _log.critical("database_away", reason=type(error).__name__, hint="is RAPPORT_POSTGRES right, and is it running?")
+        return _EXIT_FAILED
 
 
 def run_from_command_line(
@@ -71,7 +78,12 @@ def run_from_command_line(
     parser.add_argument("mode", choices=("api", "worker", "all"), nargs="?", default="all")
     parser.add_argument("--fd", type=int, default=None, help="an inherited listening socket")
     parsed = parser.parse_args(arguments)
-    settings = load_settings()
+    try:
+        settings = load_settings()
+    except ValidationError as error:
+        for wrong in error.errors(include_url=False, include_input=False):
+            sys.stderr.write(f"{service}: setting {'.'.join(map(str, wrong['loc'])) or '(all)'}: {wrong['msg']}\n")
+        return _EXIT_REFUSED
     if parsed.fd is not None:
         settings = settings.model_copy(update={"listen_fd": parsed.fd})
     return run_service(cast("Mode", parsed.mode), build, create_app, run_worker, settings, service=service)

@@ -8,6 +8,7 @@ import pytest
 from libs.durable.installation import IdentityMismatch, check_installation
 from libs.kit.access_tables import migrate_access
 from libs.kit.db import Database
+from libs.kit.errors import ConfigurationRefused
 
 
 @pytest.fixture
@@ -28,6 +29,17 @@ async def check(database: Database, fingerprint: str = "aaaa", version: int = 1)
 async def test_the_first_start_decides_and_the_next_ones_agree(access_database: Database) -> None:
     await check(access_database)
     await check(access_database)
+
+
+async def test_before_any_migration_the_way_out_is_told(access_database: Database) -> None:
+    async with access_database.transaction() as tx:
+        await tx.execute("ALTER TABLE access.installation RENAME TO hidden")
+    try:
+        with pytest.raises(ConfigurationRefused, match="rapport migrate"):
+            await check(access_database)
+    finally:
+        async with access_database.transaction() as tx:
+            await tx.execute("ALTER TABLE access.hidden RENAME TO installation")
 
 
 async def test_another_key_is_refused_with_a_way_out(access_database: Database) -> None:

@@ -132,6 +132,13 @@ async def test_a_refused_start_says_why_in_one_line(start: Start) -> None:
     assert "Traceback" not in said
 
 
+async def test_a_wrong_setting_is_named(start: Start) -> None:
+    code, said = await finish(await start(stop_timeout_s="soon"))
+    assert code == 2
+    assert "shop: setting stop_timeout_s:" in said
+    assert "Traceback" not in said
+
+
 async def test_a_port_in_use_is_said_plainly(start: Start, port: int) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", port))
