@@ -1,0 +1,260 @@
+"""`make bench`: the platform as a whole, with everything on this machine. A table, and bench/reports/latest.json."""
+
+import argparse
+import asyncio
+import json
+import os
+import platform as machine
+import shutil
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvloop
+
+from bench.client import LoadResult, build_request, load
+from bench.running import ROOT, Cost, Running, measure, run
+from bench.shop_load import ShopLoad
+from cli.demo.marketing import SEGMENTS
+from libs.kit.settings import PlatformSettings
+from libs.messaging.admin import consumer_lag
+
+REPORT = ROOT / "bench" / "reports" / "latest.json"
+STAFF = {"authorization": "Bearer dev-api-key"}
+GROUPS = ("profile", "segmentation", "loyalty")
+SINGLE_CONNECTIONS = 128
+BATCH_CONNECTIONS = 16
+READ_CONNECTIONS = 64
+DRAIN_TIMEOUT_S = 600
+
+
+class Bench:
+    """One run against one platform; phases in the order in which they leave the least behind for the next."""
+
+    def __init__(self, running: Running, seconds: float, customers: int) -> None:
+        self.running = running
+        self.seconds = seconds
+        self.customers = customers
+        self.report: dict[str, Any] = {}
+        self.peak_rss = 0
+        self._sent = 0
+        environment = running.environment
+        self.settings = PlatformSettings(kafka=environment["RAPPORT_KAFKA"], postgres=environment["RAPPORT_POSTGRES"])
+
+    async def run(self) -> None:
+        watching = asyncio.create_task(self._watch_memory())
+        await self._set_up()
+        await self._end_to_end()
+        await self._freshness()
+        await self._profile_reads()
+        await self._single()
+        await self._batches()
+        watching.cancel()
+        self.report["peak_rss_mb"] = round(self.peak_rss / 1e6)
+
+    async def _set_up(self) -> None:
+        async with httpx.AsyncClient(headers=STAFF, timeout=60) as staff:
+            for segment in SEGMENTS:
+                (await staff.post(f"{self.running.urls['segmentation']}/v1/segments", json=segment)).raise_for_status()
+
+    async def _end_to_end(self) -> None:
+        """Sent as fast as the platform takes them in while it works on them, until all is committed everywhere."""
+        events = max(20_000, int(self.seconds * 4_000)) // 100 * 100
+        requests = ShopLoad(1, self.customers).batch_requests(self.running.urls["ingest"], events // 100)
+        before, offsets = measure(self.running), await self._change_records()
+        began_s = time.perf_counter()
+        sent = await load(self.running.urls["ingest"], requests, connections=4, seconds=None)
+        accepted_s = time.perf_counter() - began_s
+        await self._drain()
+        seconds = time.perf_counter() - began_s
+        self._check(sent)
+        self._note_cost(before, measure(self.running), events)
+        self.report |= {
+            "e2e_eps": round(events / seconds),
+            "e2e_events": events,
+            "e2e_seconds": round(seconds, 1),
+            "e2e_accepted_eps": round(events / accepted_s),
+            "changes_per_touchpoint": round((await self._change_records() - offsets) / events, 3),
+        }
+
+    async def _freshness(self) -> None:
+        """Accepted -> visible in the profile API, while half of what the platform can do is being sent."""
+        stop = asyncio.Event()
+        background = asyncio.create_task(self._steady_load(self.report["e2e_eps"] / 2, stop))
+        profile_ms, facets_ms = [], []
+        probes = ShopLoad(2, 1_000)
+        async with httpx.AsyncClient(timeout=30) as client:
+            deadline = time.perf_counter() + min(self.seconds, 30)
+            while time.perf_counter() < deadline:
+                await asyncio.sleep(0.1)
+                call = probes.make_call()
+                headers = {"Prefer": "return=representation"}
+                answer = await client.post(
+                    f"{self.running.urls['ingest']}/v1/batch", json={"batch": [call]}, auth=("dev-write-key", ""), headers=headers
+                )
+                began_s = time.perf_counter()
+                url = f"{self.running.urls['profile']}/v1/profiles/user_id:{call['userId']}"
+                wait = {"wait_for": answer.json()["accepted"][0]["id"], "wait_ms": "10000"}
+                (await client.get(url, params=wait, headers=STAFF)).raise_for_status()
+                profile_ms.append((time.perf_counter() - began_s) * 1000)
+                wait["wait_for_facets"] = "loyalty,segments"
+                (await client.get(url, params=wait, headers=STAFF)).raise_for_status()
+                facets_ms.append((time.perf_counter() - began_s) * 1000)
+        stop.set()
+        await background
+        await self._drain()
+        self.report |= {
+            "freshness_p50_ms": round(statistics.median(profile_ms), 1),
+            "freshness_p99_ms": round(statistics.quantiles(profile_ms, n=100)[-1], 1),
+            "freshness_facets_p50_ms": round(statistics.median(facets_ms), 1),
+            "freshness_facets_p99_ms": round(statistics.quantiles(facets_ms, n=100)[-1], 1),
+            "freshness_load_eps": round(self.report["e2e_eps"] / 2),
+            "freshness_samples": len(profile_ms),
+        }
+
+    async def _steady_load(self, events_per_second: float, stop: asyncio.Event) -> None:
+        shop = ShopLoad(3, self.customers)
+        pause_s = 20 / events_per_second
+        next_s = time.perf_counter()
+        while not stop.is_set():
+            await load(
+                self.running.urls["ingest"],
+                shop.batch_requests(self.running.urls["ingest"], 1, size=20),
+                connections=1,
+                seconds=None,
+            )
+            next_s += pause_s
+            await asyncio.sleep(max(0.0, next_s - time.perf_counter()))
+
+    async def _profile_reads(self) -> None:
+        url = self.running.urls["profile"]
+        paths = [build_request(url, "GET", f"/v1/profiles/user_id:u{number % self.customers}", STAFF) for number in range(2_000)]
+
+        def forever() -> Iterator[bytes]:
+            while True:
+                yield from paths
+
+        read = await load(url, forever(), connections=READ_CONNECTIONS, seconds=self._phase_s)
+        self._check(read)
+        self.report |= {"profile_read_rps": round(read.per_second), "profile_read_p99_ms": read.percentile_ms(99)}
+
+    async def _single(self) -> None:
+        url = self.running.urls["ingest"]
+        requests = ShopLoad(4, self.customers).single_requests(url, int(self._phase_s * 16_000))
+        sent = await load(url, requests, connections=SINGLE_CONNECTIONS, seconds=self._phase_s)
+        self._check(sent)
+        self.report |= {
+            "ingest_single_rps": round(sent.per_second),
+            "ingest_single_p50_ms": sent.percentile_ms(50),
+            "ingest_single_p99_ms": sent.percentile_ms(99),
+        }
+        await self._drain()
+
+    async def _batches(self) -> None:
+        """Acknowledged batches of 100. The rest of the platform works on them meanwhile: everything shares the machine."""
+        url = self.running.urls["ingest"]
+        requests = ShopLoad(5, self.customers).batch_requests(url, int(self._phase_s * 600))
+        before = measure(self.running)
+        sent = await load(url, requests, connections=BATCH_CONNECTIONS, seconds=self._phase_s)
+        self._check(sent)
+        used = measure(self.running).since(before)
+        events = sent.answers * 100
+        self.report |= {
+            "ingest_batch_eps": round(events / sent.seconds),
+            "ingest_batch_p50_ms": sent.percentile_ms(50),
+            "ingest_batch_p99_ms": sent.percentile_ms(99),
+            "ingest_core_us_per_event": round(used.get("ingest", 0.0) / events * 1e6, 1),
+        }
+        await self._drain()
+
+    @property
+    def _phase_s(self) -> float:
+        return min(self.seconds, 30.0)
+
+    async def _drain(self) -> None:
+        """Until profile, segments and points of everything sent are committed."""
+        deadline = time.perf_counter() + DRAIN_TIMEOUT_S
+        while time.perf_counter() < deadline:
+            behind = sum([sum((await consumer_lag(self.settings, group)).values()) for group in GROUPS])
+            if behind == 0:
+                return
+            await asyncio.sleep(0.2)
+        raise TimeoutError("the platform doesn't catch up")
+
+    async def _change_records(self) -> int:
+        from aiokafka import AIOKafkaConsumer, TopicPartition  # noqa: PLC0415 - offsets only, of somebody else's topic
+
+        consumer = AIOKafkaConsumer(bootstrap_servers=self.settings.kafka)
+        await consumer.start()
+        try:
+            partitions = consumer.partitions_for_topic("profile-changes") or set()
+            ends = await consumer.end_offsets([TopicPartition("profile-changes", number) for number in partitions])
+            return sum(ends.values())
+        finally:
+            await consumer.stop()
+
+    async def _watch_memory(self) -> None:
+        while True:
+            self.peak_rss = max(self.peak_rss, measure(self.running).rss_bytes)
+            await asyncio.sleep(1)
+
+    def _note_cost(self, before: Cost, after: Cost, events: int) -> None:
+        used = after.since(before)
+        self.report["core_us_per_event"] = round(sum(used.values()) / events * 1e6, 1)
+        self.report["core_us_by_part"] = {name: round(seconds / events * 1e6, 1) for name, seconds in sorted(used.items())}
+
+    @staticmethod
+    def _check(result: LoadResult) -> None:
+        if result.errors or not result.answers:
+            raise RuntimeError(f"{result.errors} errors, {result.answers} answers: not a measurement")
+
+
+def describe_machine(seconds: float, customers: int) -> dict[str, Any]:
+    packages = ("aiokafka", "asyncpg", "fastapi", "msgspec", "uvicorn", "uvloop")
+    return {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "cores": os.cpu_count(),
+        "python": machine.python_version(),
+        "machine": machine.machine(),
+        "versions": {name: version(name) for name in packages},
+        "revision": find_revision(),
+        "seconds": seconds,
+        "customers": customers,
+    }
+
+
+def find_revision() -> str | None:
+    git = shutil.which("git")
+    if git is None:
+        return None
+    told = subprocess.run([git, "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603
+    return told.stdout.strip() or None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="make bench")
+    parser.add_argument("--seconds", type=float, default=60.0, help="length of the long phases; short ones are at most 30 s")
+    parser.add_argument("--customers", type=int, default=20_000)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="rapport-bench-") as folder, run(Path(folder)) as running:
+        bench = Bench(running, arguments.seconds, arguments.customers)
+        uvloop.run(bench.run())
+    report = bench.report | {"ran": describe_machine(arguments.seconds, arguments.customers)}
+    REPORT.parent.mkdir(parents=True, exist_ok=True)
+    REPORT.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    for name, value in report.items():
+        if not isinstance(value, dict):
+            print(f"{name:28} {value:>12,}" if isinstance(value, int | float) else f"{name:28} {value}")
+    print(f"core-us by part: {report['core_us_by_part']}")
+    print(f"written to {REPORT.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()

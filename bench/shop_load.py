@@ -1,0 +1,72 @@
+"""What the benchmark sends: a shop's mixture of visits and orders by many customers, seeded, as a Segment SDK would."""
+
+import base64
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Any
+
+import msgspec
+
+from bench.client import build_request
+
+AUTH = "Basic " + base64.b64encode(b"dev-write-key:").decode()
+HEADERS = {"authorization": AUTH, "content-type": "application/json"}
+ORDER_SHARE = 0.2
+SDK_CONTEXT = {
+    "library": {"name": "bench", "version": "1"},
+    "locale": "de-DE",
+    "page": {"url": "https://shop.example/p/1", "path": "/p/1"},
+}
+
+
+class ShopLoad:
+    """Calls of about 600 bytes by `customers` customers, a device each; every fifth is an order."""
+
+    def __init__(self, seed: int, customers: int) -> None:
+        self._random = Random(seed)
+        self._customers = customers
+        self._seed = seed
+        self._number = 0
+        self._now = datetime.now(UTC)
+
+    def make_call(self) -> dict[str, Any]:
+        random = self._random
+        self._number += 1
+        customer = random.randrange(self._customers)
+        at = self._now - timedelta(seconds=random.random() * 86_400 * 30)
+        call: dict[str, Any] = {
+            "type": "track",
+            "messageId": f"bench-{self._seed}-{self._number}",
+            "userId": f"u{customer}",
+            "anonymousId": f"a{customer}",
+            "timestamp": at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "context": SDK_CONTEXT,
+        }
+        product = {
+            "product_id": f"p{random.randrange(500)}",
+            "name": "Espresso Nero 1 kg",
+            "category": "coffee",
+            "price": 17.9,
+            "quantity": 1,
+        }
+        if random.random() < ORDER_SHARE:
+            money = {"order_id": f"o-{self._seed}-{self._number}", "revenue": round(random.uniform(3, 200), 2), "currency": "EUR"}
+            return call | {"event": "Order Completed", "properties": money | {"products": [product]}}
+        return call | {
+            "event": "Product Viewed",
+            "properties": product | {"brand": "Hafen", "url": "https://shop.example/p/1", "position": 3},
+        }
+
+    def single_requests(self, url: str, count: int) -> Iterator[bytes]:
+        """Made beforehand: the generator must not be what is measured."""
+        return iter(
+            [build_request(url, "POST", "/v1/track", HEADERS, msgspec.json.encode(self.make_call())) for _ in range(count)]
+        )
+
+    def batch_requests(self, url: str, batches: int, size: int = 100) -> Iterator[bytes]:
+        made = []
+        for _ in range(batches):
+            body = msgspec.json.encode({"batch": [self.make_call() for _ in range(size)]})
+            made.append(build_request(url, "POST", "/v1/batch", HEADERS, body))
+        return iter(made)
