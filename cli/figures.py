@@ -62,9 +62,7 @@ def compute_figures(by_service: Mapping[str, Samples]) -> Figures:
         rejected=total(ingest, "rapport_ingest_touchpoints_total", outcome="rejected"),
         profiles=total(profile, "rapport_profile_profiles"),
         changes=total(profile, "rapport_consumer_records_total", topic="touchpoints", outcome="handled"),
-        segment_changes=total(
-            by_service.get("segmentation", nothing), "rapport_segmentation_changes_total", "rapport_segmentation_edges_total"
-        ),
+        segment_changes=total(by_service.get("segmentation", nothing), "rapport_segment_edges_total"),
         messages=total(engagement, "rapport_engagement_messages_total", outcome="sent"),
         points=total(by_service.get("loyalty", nothing), "rapport_loyalty_points_total", "rapport_loyalty_points_earned_total"),
         lag={

@@ -22,7 +22,7 @@ class MailSink(Part):
         return f"{HOST}:{self.port}"
 
     def command(self) -> Sequence[str]:
-        return [sys.executable, "-I", str(Path(__file__).with_name("smtp_sink.py")), HOST, str(self.port), str(self.data)]
+        return [sys.executable, "-P", str(Path(__file__).with_name("smtp_sink.py")), HOST, str(self.port), str(self.data)]
 
     def is_ready(self) -> bool:
         with socket.create_connection((HOST, self.port), timeout=_PROBE_TIMEOUT_S) as probe:

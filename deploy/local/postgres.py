@@ -118,8 +118,9 @@ class Postgres(Part):
         options = (
             "--auth=trust",
             "--encoding=UTF8",
+            "--no-locale",
             "--locale-provider=builtin",
-            "--locale=C.UTF-8",
+            "--builtin-locale=C.UTF-8",
             "--no-sync",
             "--no-instructions",
         )

@@ -141,7 +141,8 @@ class LocalStack:
     def _watch(self, record: ProcessRecord, stop_signal: int) -> None:
         # One unbuffered write shorter than a pipe's atomic size: starts run in threads.
         if self._warden.stdin is not None:
-            os.write(self._warden.stdin.fileno(), f"watch {record.pid} {record.created} {stop_signal}\n".encode())
+            with contextlib.suppress(BrokenPipeError):  # somebody killed the warden: the parts can do without
+                os.write(self._warden.stdin.fileno(), f"watch {record.pid} {record.created} {stop_signal}\n".encode())
 
 
 def start(
@@ -196,4 +197,4 @@ def _lock_home(home: Path) -> IO[str]:
 
 def _start_warden() -> subprocess.Popen[bytes]:
     script = Path(__file__).with_name("warden.py")
-    return subprocess.Popen([sys.executable, "-I", str(script)], stdin=subprocess.PIPE, start_new_session=True, bufsize=0)
+    return subprocess.Popen([sys.executable, "-P", str(script)], stdin=subprocess.PIPE, start_new_session=True, bufsize=0)

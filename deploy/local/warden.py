@@ -2,7 +2,7 @@
 
 Runs as a process of its own and reads lines from its standard input: `watch PID CREATED SIGNAL`. The starter holds the other end
 of that pipe; its death, even by kill -9, closes it, and then everything still alive is told to stop, newest first. Started by its
-path in an isolated interpreter, so it imports nothing of this project.
+path, so it imports nothing of this project.
 """
 
 import contextlib
