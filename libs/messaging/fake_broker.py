@@ -239,6 +239,15 @@ class FakeSource:
             for partition, position in self.positions.items()
         }
 
+    async def measure_lag(self) -> Mapping[TopicPartition, int]:
+        await asyncio.sleep(0)
+        if self._broker.down:
+            raise SourceUnavailable("the broker is away")
+        return {
+            self._declare(partition): self._broker.end_offset(*partition) - self.group.committed.get(partition, 0)
+            for partition in self.positions
+        }
+
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         await asyncio.sleep(0)
         if self._broker.down:

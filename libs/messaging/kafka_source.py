@@ -72,6 +72,7 @@ class KafkaSource:
         self._ready: dict[str, asyncio.Event] = {}
         self._full: set[str] = set()
         self._assigned: set[TopicPartition] = set()
+        self._committed: dict[TopicPartition, int] = {}
         self._consumer: AIOKafkaConsumer | None = None
         self._pump: asyncio.Task[None] | None = None
         self._failure: ConsumerStopped | None = None
@@ -132,6 +133,29 @@ class KafkaSource:
                     lag[partition] = max(0, end - offset)
         return lag
 
+    async def measure_lag(self) -> Mapping[TopicPartition, int]:
+        consumer = self._consumer
+        if consumer is None:
+            raise SourceUnavailable("no broker answers")
+        ours = {self._kafka_partition(partition): partition for partition in self._assigned}
+        try:
+            async with asyncio.timeout(self._options.commit_timeout_s):
+                for place, partition in ours.items():
+                    if partition not in self._committed:
+                        self._committed[partition] = await consumer.committed(place) or 0
+                committed = dict(self._committed)
+                ends = await consumer.end_offsets(list(ours)) if ours else {}
+                # Records may have run out before anybody read them; asked for only where it makes a difference.
+                behind = [place for place, partition in ours.items() if ends[place] > committed.get(partition, 0)]
+                begins = await consumer.beginning_offsets(behind) if behind else {}
+        except (KafkaError, TimeoutError) as error:
+            raise SourceUnavailable(type(error).__name__) from error
+        return {
+            partition: max(0, ends[place] - max(committed[partition], begins.get(place, 0)))
+            for place, partition in ours.items()
+            if partition in committed and partition in self._assigned
+        }
+
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         if self._consumer is None:
             raise SourceUnavailable("no broker answers")
@@ -144,6 +168,7 @@ class KafkaSource:
             raise OwnershipLost(type(error).__name__) from error
         except (KafkaError, TimeoutError) as error:
             raise SourceUnavailable(type(error).__name__) from error
+        self._committed.update(offsets)
 
     async def close(self) -> None:
         if self._pump is not None:
@@ -202,6 +227,7 @@ class KafkaSource:
     async def take_over(self, partitions: Sequence[KafkaPartition]) -> None:
         """Called when the group has dealt out its partitions: these are ours."""
         self._assigned = {self._declare(partition) for partition in partitions}
+        self._committed.clear()
         self._full.clear()
         for topic, numbers in group_by_topic(self._assigned).items():
             self._buffers[topic].drop(numbers)

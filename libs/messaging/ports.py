@@ -83,6 +83,13 @@ class RecordSource(Protocol):
         """Records behind the end of each assigned partition, as far as the last fetch told."""
         ...
 
+    async def measure_lag(self) -> Mapping[TopicPartition, int]:
+        """Records of each assigned partition that the group hasn't committed, as the broker says now: one request.
+
+        Where it is 0, everything that was appended before the call is committed. Raises SourceUnavailable.
+        """
+        ...
+
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Store the offsets of the *next* records to read. Raises OwnershipLost or SourceUnavailable."""
         ...

@@ -247,3 +247,21 @@ async def test_lag_counts_the_records_not_yet_delivered(broker: TestBroker, topi
         while taken < 4:
             taken += len(await source.poll(topic, max_records=4 - taken, max_bytes=100_000, timeout_s=0.2))
         assert source.lag() == {TopicPartition(topic, 0): 6}
+
+
+async def test_measured_lag_counts_what_is_not_committed(broker: TestBroker, topic: str, group: str) -> None:
+    await broker.create(topic, partitions=1)
+    publisher = await broker.publisher()
+    await publisher.publish([make_outgoing(topic, "k", str(n)) for n in range(10)])
+    place = TopicPartition(topic, 0)
+    async with joined(broker, group, topic) as source:
+        assert await source.measure_lag() == {place: 10}
+        await read_all(source, topic, 10)
+        assert await source.measure_lag() == {place: 10}
+        await source.commit({place: 7})
+        assert await source.measure_lag() == {place: 3}
+        await source.commit({place: 10})
+        await publisher.publish([make_outgoing(topic, "k", "more")])
+        assert await source.measure_lag() == {place: 1}
+    async with joined(broker, group, topic) as source:
+        assert await source.measure_lag() == {place: 1}
