@@ -1,9 +1,10 @@
 """What the services say of their own wiring, read without starting them."""
 
 import ast
-import importlib
-from collections.abc import Iterator, Mapping
+import importlib.util
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import get_args
 
 from libs.events import topics
@@ -26,11 +27,14 @@ def declared_consumptions(service: str) -> dict[str, set[str]]:
 
 
 def wired_consumptions(service: str) -> dict[str, set[str]]:
-    """The same as `services/<service>/consumer.py: ROUTES` says it; a service without the module follows nothing."""
-    if not (SERVICES / service / "consumer.py").is_file():
-        return {}
-    routes: Mapping[str, object] = importlib.import_module(f"services.{service}.consumer").ROUTES
-    return {topic: set(types) for topic, types in routes.items()}  # type: ignore[call-overload]
+    """The same as `ROUTES` of services.<service>.consumer says it; a service without the module follows nothing."""
+    consumer = find_consumer(service)
+    return {} if consumer is None else {topic: set(types) for topic, types in consumer.ROUTES.items()}
+
+
+def find_consumer(service: str) -> ModuleType | None:
+    name = f"services.{service}.consumer"
+    return importlib.import_module(name) if importlib.util.find_spec(name) else None
 
 
 def declared_productions(service: str) -> set[str]:
@@ -45,10 +49,8 @@ def wired_productions(service: str) -> set[str]:
 
 
 def stated_productions(service: str) -> set[str] | None:
-    """What `consumer.py: EMITS` tells readers, where it does."""
-    if not (SERVICES / service / "consumer.py").is_file():
-        return None
-    emits = getattr(importlib.import_module(f"services.{service}.consumer"), "EMITS", None)
+    """What `EMITS` of services.<service>.consumer tells readers, where it does."""
+    emits = getattr(find_consumer(service), "EMITS", None)
     return None if emits is None else set(emits)
 
 
