@@ -21,10 +21,9 @@ import uvloop
 
 from bench.client import LoadResult, build_request, load
 from bench.running import ROOT, Cost, Running, measure, run
-from bench.shop_load import ShopLoad
-from cli.demo.marketing import SEGMENTS
+from bench.shop_load import SEGMENTS, ShopLoad
 from libs.kit.settings import PlatformSettings
-from libs.messaging.admin import consumer_lag
+from libs.messaging.admin import compute_lag, consumer_lag
 
 REPORT = ROOT / "bench" / "reports" / "latest.json"
 STAFF = {"authorization": "Bearer dev-api-key"}
@@ -189,16 +188,8 @@ class Bench:
         raise TimeoutError("the platform doesn't catch up")
 
     async def _change_records(self) -> int:
-        from aiokafka import AIOKafkaConsumer, TopicPartition  # noqa: PLC0415 - offsets only, of somebody else's topic
-
-        consumer = AIOKafkaConsumer(bootstrap_servers=self.settings.kafka)
-        await consumer.start()
-        try:
-            partitions = consumer.partitions_for_topic("profile-changes") or set()
-            ends = await consumer.end_offsets([TopicPartition("profile-changes", number) for number in partitions])
-            return sum(ends.values())
-        finally:
-            await consumer.stop()
+        """Records ever written to profile-changes: those that nobody's group has read are all that are there."""
+        return sum((await compute_lag(self.settings, "bench-counts-only", ["profile-changes"])).values())
 
     async def _watch_memory(self) -> None:
         while True:

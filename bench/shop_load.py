@@ -18,6 +18,16 @@ SDK_CONTEXT = {
     "locale": "de-DE",
     "page": {"url": "https://shop.example/p/1", "path": "/p/1"},
 }
+SEGMENTS: tuple[dict[str, Any], ...] = (
+    {"id": "customers", "name": "Customers", "rule": {"view": "aggregates.orders.count", "gte": 1}},
+    {"id": "repeat-buyers", "name": "Repeat buyers", "rule": {"view": "aggregates.orders.occasions", "gte": 2}},
+    {"id": "vip", "name": "VIP", "rule": {"view": "aggregates.orders.net_minor.EUR", "gte": 30000}},
+    {
+        "id": "browsers",
+        "name": "Only looking",
+        "rule": {"all": [{"did": "Product Viewed", "times": {"gte": 3}}, {"not": {"did": "Order Completed"}}]},
+    },
+)
 
 
 class ShopLoad:

@@ -67,7 +67,13 @@ Command = Callable[[Tx, Affected], Awaitable[tuple[Redeemed | InsufficientPoints
 
 def build_router(deps: ApiDeps) -> APIRouter:
     router = APIRouter(tags=["points"])
+    _add_views(router, deps)
+    _add_commands(router, deps)
+    _add_page(router, deps)
+    return router
 
+
+def _add_views(router: APIRouter, deps: ApiDeps) -> None:
     @router.get("/v1/members/{ref}")
     async def read_member(
         ref: Ref,
@@ -114,6 +120,15 @@ def build_router(deps: ApiDeps) -> APIRouter:
         position = (format_micros(last.posted_at), str(last.id), last.line) if last else None
         return {"items": [_line(line) for line in page], "next_cursor": encode_cursor(position) if position else None}
 
+    @router.get("/v1/programs")
+    async def list_programs(_: Annotated[Principal, requires("loyalty:read")]) -> dict[str, Any]:
+        """The programs in force."""
+        program = deps.loyalty.program
+        item = {"id": program.id, "name": program.name, "minor_per_point": program.currencies}
+        return {"items": [item], "next_cursor": None}
+
+
+def _add_commands(router: APIRouter, deps: ApiDeps) -> None:
     @router.post("/v1/members/{ref}/redemptions", status_code=201)
     async def create_redemption(
         ref: Ref,
@@ -145,16 +160,6 @@ def build_router(deps: ApiDeps) -> APIRouter:
             return await adjust_points(tx, member, body.points, body.reason, deps.loyalty)
 
         return await _run_command(deps, request, ref, body, key, adjust)
-
-    @router.get("/v1/programs")
-    async def list_programs(_: Annotated[Principal, requires("loyalty:read")]) -> dict[str, Any]:
-        """The programs in force."""
-        program = deps.loyalty.program
-        item = {"id": program.id, "name": program.name, "minor_per_point": program.currencies}
-        return {"items": [item], "next_cursor": None}
-
-    _add_page(router, deps)
-    return router
 
 
 def _add_page(router: APIRouter, deps: ApiDeps) -> None:
