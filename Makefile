@@ -46,7 +46,7 @@ test: $(READY) ## What CI runs: everything but the long runs
 
 .PHONY: test-full
 test-full: $(READY) ## Everything, the long crash, property and data runs too
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --hypothesis-profile=full $(ARGS)
 
 .PHONY: crash
 crash: $(READY) ## Kill parts at random under load, N times (make crash N=50), and compare with the reference

@@ -5,12 +5,18 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from hypothesis import settings
 
 from tests.support.absences import find_browser, find_shared, skip_without
 from tests.support.backing import Stack, open_stack
 from tests.support.databases import create_database, drop_database
 
 pytest_plugins = ["tests.support.sessions"]
+
+# A busy machine is no reason to fail; a failure prints how to repeat it. `make test-full` looks much further.
+settings.register_profile("rapport", deadline=None, print_blob=True)
+settings.register_profile("full", settings.get_profile("rapport"), max_examples=1000)
+settings.load_profile("rapport")
 
 
 @pytest.fixture(scope="session")

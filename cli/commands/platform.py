@@ -29,7 +29,20 @@ from cli.output import STDOUT, print_json, print_plain, say
 
 DETACHED_START_S = 180.0
 STOP_S = 60.0
-LOCAL_DATA = ("kafka", "postgres", "redis", "mail", "logs", "run", "spool", "identity.key", "state.json", "lock")
+LOCAL_DATA = (
+    "kafka",
+    "postgres",
+    "redis",
+    "mail",
+    "logs",
+    "run",
+    "spool",
+    "imports",
+    "demo.json",
+    "identity.key",
+    "state.json",
+    "lock",
+)
 ONLY_OPTION = typer.Option("", "--only", help="Comma-separated parts: kafka, postgres, redis, mail and services.")
 
 
