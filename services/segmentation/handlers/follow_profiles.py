@@ -108,10 +108,12 @@ class _Explainer:
         self._affected = affected
         self._touchpoints = touchpoints
         self._force = force
-        self._told: dict[str, Reason] = {}
+        self._now_us = to_micros(affected.instant) if affected.instant is not None else 0
+        self._told: dict[tuple[str, int], Reason] = {}
 
     def __call__(self, edge: Edge) -> Reason:
-        reason = self._told[edge.segment.id] = self._find_reason(edge)
+        reason = self._find_reason(edge)
+        self._told[edge.segment.id, edge.at_us] = reason
         return reason
 
     def _find_reason(self, edge: Edge) -> Reason:
@@ -120,20 +122,25 @@ class _Explainer:
         if not is_passed and self._affected.previous_version is not None:
             return Reason("backfill" if edge.segment.version == 1 else "edit")
         bearing = [body for body in self._touchpoints if bears_on(body, edge.segment)]
-        here = [body for body in bearing if to_micros(body.occurred_at) == edge.at_us] or bearing
-        if here:
-            return Reason("touchpoint", here[0].id if len(here) == 1 else None)
-        return Reason(self._find_other_cause(edge))
+        here = [body for body in bearing if to_micros(body.occurred_at) == edge.at_us]
+        if not here:
+            for segment_id in edge.segment.inputs.segments:
+                if (segment_id, edge.at_us) in self._told:
+                    return self._told[segment_id, edge.at_us]
+            if edge.at_us < self._now_us:
+                return Reason("time")
+        if here or bearing:
+            (first, *others) = here or bearing
+            return Reason("touchpoint", None if others else first.id)
+        return Reason(self._find_other_cause())
 
-    def _find_other_cause(self, edge: Edge) -> EdgeCause:
-        for segment_id in edge.segment.inputs.segments:
-            if segment_id in self._told:
-                return self._told[segment_id].cause
+    def _find_other_cause(self) -> EdgeCause:
         causes = {cause for change in self._affected.changes for cause in change.record.causes}
-        if self._affected.membership_changed or not self._affected.fragments or self._affected.snapshot is None:
-            return next((told for cause, told in _REGROUPINGS.items() if cause in causes), "merge")
-        if self._affected.instant is not None and edge.at_us < to_micros(self._affected.instant):
-            return "time"
+        regrouped = next((told for cause, told in _REGROUPINGS.items() if cause in causes), None)
+        if self._affected.membership_changed and regrouped is not None:
+            return regrouped
+        if not self._affected.fragments or self._affected.snapshot is None:
+            return regrouped or "merge"
         if self._touchpoints or causes - {"facet"}:
             return "touchpoint"
         return "facet"
