@@ -186,6 +186,7 @@ class LinkSeen:
 
     position: int
     touchpoint_id: UUID
+    occurred_at: datetime
     received_us: int
     by_alias: bool
 
@@ -223,7 +224,7 @@ class _Said:
     """What the touchpoint at hand says of every identifier it carries."""
 
     position: int
-    touchpoint_id: UUID
+    touchpoint: Touchpoint
     received_us: int
     received_at: str
     occurred_at: str
@@ -256,7 +257,7 @@ class Graph(Generic[T]):
     def apply(self, position: int, touchpoint: T) -> None:
         """Take in one touchpoint. Its strongest identifier owns it whatever becomes of the others."""
         received, occurred = touchpoint.received_at, touchpoint.occurred_at
-        said = _Said(position, touchpoint.id, to_micros(received), format_utc(received), format_utc(occurred))
+        said = _Said(position, touchpoint, to_micros(received), format_utc(received), format_utc(occurred))
         named = touchpoint.identifiers
         fragment = self.live[named[0].fragment]
         refused: tuple[tuple[str, str], ...] = ()
@@ -285,7 +286,7 @@ class Graph(Generic[T]):
                 self._see(said, claim.fragment, group, verified=claim.verified)
         if not resolution.refused:
             return ()
-        self.refusals.append(RefusalSeen(said.position, said.touchpoint_id, own, resolution.refused))
+        self.refusals.append(RefusalSeen(said.position, said.touchpoint.id, own, resolution.refused))
         gone = {refuse.claim.fragment for refuse in resolution.refused}
         names = tuple((one.kind, one.value) for one in touchpoint.identifiers if self.live[one.fragment] in gone)
         for claim in resolution.shared:
@@ -308,7 +309,9 @@ class Graph(Generic[T]):
         pair = (own, claim.fragment) if own < claim.fragment else (claim.fragment, own)
         seen = self.links.get(pair)
         if seen is None:
-            self.links[pair] = LinkSeen(said.position, said.touchpoint_id, said.received_us, claim.by_alias)
+            self.links[pair] = LinkSeen(
+                said.position, said.touchpoint.id, said.touchpoint.occurred_at, said.received_us, claim.by_alias
+            )
         else:
             seen.received_us = max(seen.received_us, said.received_us)
             seen.by_alias = seen.by_alias or claim.by_alias
@@ -343,7 +346,7 @@ class Graph(Generic[T]):
         party.applied, party.absorbed, party.nodes, party.absorbed_into = [], [], {}, survivor
         if party.is_born:
             survivor.absorbed.append(party)
-            self.merges.append(MergeSeen(said.position, survivor.id, party.id, said.touchpoint_id, link))
+            self.merges.append(MergeSeen(said.position, survivor.id, party.id, said.touchpoint.id, link))
         elif party.stored:
             self.dissolved.append(party)
 
@@ -368,7 +371,7 @@ class Graph(Generic[T]):
         fragment = self.next_fragment(passed.kind, passed.value, passed.epoch + 1)
         node = Node(fragment, passed.kind, passed.value, address, epoch=passed.epoch + 1, nobodys=True)
         self.add_group(Group(compute_profile_id(fragment), fragment, said.position, {fragment: node}))
-        self.epochs.append(EpochOpened(said.position, said.touchpoint_id, address, passed.fragment, node))
+        self.epochs.append(EpochOpened(said.position, said.touchpoint.id, address, passed.fragment, node))
 
 
 def _join_persons(group: Group[T], own: Claim, claim: Claim) -> None:

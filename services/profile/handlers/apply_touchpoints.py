@@ -38,9 +38,16 @@ APPLIED: Final[tuple[Cause, ...]] = ("touchpoint",)
 MERGED: Final[tuple[Cause, ...]] = ("merge", "touchpoint")
 
 
+def _warm_nothing(_touchpoints: Iterable[TouchpointRecorded]) -> None:
+    """Where there is nothing slow to do."""
+
+
 @dataclass(frozen=True, slots=True)
 class Applying:
-    """What applying touchpoints needs. `generation` is read once at start: only a rebuild with stopped workers raises it."""
+    """What applying touchpoints needs. `generation` is read once at start: only a rebuild with stopped workers raises it.
+
+    `warm` is told what will be folded before anything is locked, so that slow pure work (sentiment) isn't done under locks.
+    """
 
     graph: GraphStore
     facets: FacetStore
@@ -49,12 +56,15 @@ class Applying:
     fragment_id: FragmentIds
     clock: Clock
     generation: int = 0
+    warm: Callable[[Iterable[TouchpointRecorded]], None] = _warm_nothing
 
 
 async def apply_touchpoints(tx: Tx, messages: Sequence[Incoming], applying: Applying) -> BatchResult:
     """A BatchHandler. (1) New ids only; (2)-(4) the graph under its locks; (5) fold, write each row once, tell each profile."""
     outcomes: list[Outcome] = [DUPLICATE] * len(messages)
-    fresh = await _keep_new(tx, _read(messages, outcomes), outcomes, applying.graph)
+    read = _read(messages, outcomes)
+    applying.warm(touchpoint for _, touchpoint in read)
+    fresh = await _keep_new(tx, read, outcomes, applying.graph)
     if not fresh:
         return BatchResult(outcomes)
     opened = await open_graph(tx, [one for _, one in fresh], applying.graph, applying.rules, applying.fragment_id)

@@ -65,13 +65,13 @@ UPDATE fragments AS f SET profile_id = n.profile_id FROM unnest($1::uuid[], $2::
 # A link that stands and was lately renewed is only read: its exact age matters where the pair has a ban to outlive.
 _SAVE_LINKS: Final = """
 WITH named AS (
-  SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::boolean[], $5::uuid[], $6::bigint[])
-           AS n (a, b, received_max, by_alias, touchpoint_id, applied)),
+  SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::boolean[], $5::uuid[], $6::timestamptz[], $7::bigint[])
+           AS n (a, b, received_max, by_alias, touchpoint_id, occurred_at, applied)),
 stale AS (
   SELECT n.* FROM named n LEFT JOIN links l ON l.a = n.a AND l.b = n.b
    WHERE l.a IS NULL OR (n.by_alias AND NOT l.by_alias) OR n.received_max > l.received_max + interval '1 day'
       OR (n.received_max > l.received_max AND EXISTS (SELECT FROM bans WHERE bans.a = n.a AND bans.b = n.b)))
-INSERT INTO links (a, b, received_max, by_alias, touchpoint_id, applied) SELECT * FROM stale ORDER BY a, b
+INSERT INTO links (a, b, received_max, by_alias, touchpoint_id, occurred_at, applied) SELECT * FROM stale ORDER BY a, b
     ON CONFLICT (a, b) DO UPDATE
    SET received_max = greatest(links.received_max, excluded.received_max), by_alias = links.by_alias OR excluded.by_alias
 """
@@ -212,6 +212,7 @@ class PostgresGraph:
             [from_micros(link.received_us) for link in seen],
             [link.by_alias for link in seen],
             [link.touchpoint_id for link in seen],
+            [link.occurred_at for link in seen],
             [link.position for link in seen],
         )
 

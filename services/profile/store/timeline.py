@@ -36,8 +36,12 @@ SELECT h.applied, h.other_id, h.kind, h.profile_id, h.touchpoint_id, h.reason, h
  ORDER BY h.applied DESC, h.other_id DESC LIMIT $4
 """
 _LINKS: Final = """
-SELECT l.a, l.b, l.by_alias, l.received_max, l.touchpoint_id, l.applied
-  FROM links l WHERE l.a = ANY ($1::uuid[]) AND l.b = ANY ($1::uuid[]) ORDER BY l.applied, l.a, l.b
+SELECT l.a, l.b, l.by_alias, l.touchpoint_id, l.occurred_at, t.name, t.channel
+  FROM links l
+  LEFT JOIN LATERAL (
+        SELECT name, channel FROM timeline
+         WHERE fragment IN (l.a, l.b) AND occurred_at = l.occurred_at AND id = l.touchpoint_id LIMIT 1) t ON true
+ WHERE l.a = ANY ($1::uuid[]) AND l.b = ANY ($1::uuid[]) ORDER BY l.applied, l.a, l.b
 """
 _REFUSALS: Final = """
 SELECT r.applied, r.touchpoint_id, r.reason, r.at, o.kind, o.value, o.id,
@@ -76,7 +80,7 @@ async def load_history(tx: Tx, profile_id: UUID, before: tuple[int, UUID], limit
 
 
 async def load_links(tx: Tx, fragments: Sequence[UUID]) -> list[Any]:
-    """Links among these fragments, the first ones first."""
+    """(a, b, by alias, touchpoint, its time, name and channel): links among these fragments, the first ones first."""
     rows: list[Any] = await tx.fetch(_LINKS, list(fragments))
     return rows
 

@@ -83,6 +83,7 @@ LINKS = sa.Table(
     sa.Column("received_max", TIMESTAMP(timezone=True), nullable=False),
     sa.Column("by_alias", sa.Boolean, nullable=False),
     sa.Column("touchpoint_id", UUID, nullable=False),
+    sa.Column("occurred_at", TIMESTAMP(timezone=True), nullable=False),
     sa.Column("applied", sa.BigInteger, nullable=False),
     sa.CheckConstraint("a < b", name="pair_sorted"),
     sa.Index(None, "b"),

@@ -8,6 +8,7 @@ import pytest
 from libs.kit.db import Database, migrate
 from services.profile.tables import METADATA
 from tests.integration.profile.driving import Profiles
+from tests.integration.profile.running import Service, run_service
 from tests.support.databases import run_apart
 
 MIGRATIONS = Path(__file__).resolve().parents[3] / "services" / "profile" / "migrations"
@@ -32,3 +33,9 @@ async def database(profile_dsn: str) -> AsyncIterator[Database]:
 @pytest.fixture
 def profiles(database: Database) -> Profiles:
     return Profiles(database)
+
+
+@pytest.fixture
+async def service(database: Database) -> AsyncIterator[Service]:
+    async with run_service(database) as running:
+        yield running

@@ -129,6 +129,7 @@ def _create_graph() -> None:
         sa.Column("received_max", sa.DateTime(timezone=True), nullable=False),
         sa.Column("by_alias", sa.Boolean(), nullable=False),
         sa.Column("touchpoint_id", sa.Uuid(), nullable=False),
+        sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("applied", sa.BigInteger(), nullable=False),
         sa.CheckConstraint("a < b", name=op.f("ck_links_pair_sorted")),
         sa.PrimaryKeyConstraint("a", "b", name=op.f("pk_links")),

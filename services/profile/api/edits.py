@@ -1,0 +1,236 @@
+"""Edits: `PATCH traits`, `PUT consent`, `POST lead/stage`. Each appends a touchpoint, waits until it is in, shows the view."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import msgspec
+from fastapi import APIRouter, Header, Request, Response
+from msgspec import Raw
+from pydantic import Field
+
+from libs.durable.idempotency import StoredAnswer, claim, store_answer
+from libs.events import codec
+from libs.events.topics import TOUCHPOINTS
+from libs.events.touchpoints import ConsentStatement, Identifier, TouchpointRecorded, compute_touchpoint_id
+from libs.identity import normalise, strength_key
+from libs.kit.auth import Principal
+from libs.kit.errors import BadRequest, Invalid, NotYetVisible, PreconditionFailed, Unavailable
+from libs.kit.http import StrictModel, read_body, requires
+from libs.kit.times import to_micros
+from libs.kit.trace import current_traceparent
+from libs.messaging.errors import PublishFailed
+from services.profile.api.deps import ApiDeps
+from services.profile.api.reading import Wait
+from services.profile.domain.edits import SOURCE, Known, choose_identifier, compute_consent_time, compute_edit_time
+from services.profile.errors import ProfileNotFound
+from services.profile.handlers.tell_profiles import render_stored
+from services.profile.ports import StoredProfile
+
+MAX_TRAITS_BYTES = 32 * 1024
+WAIT_MS = 2000
+_CONTACTS = ("email", "phone", "loyalty_card")
+_ENVELOPE = "traits"
+
+Writes = Annotated[Principal, requires("profiles:write")]
+IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=255)]
+IfMatch = Annotated[str | None, Header(alias="If-Match")]
+_traits = msgspec.json.Decoder(dict[str, Raw])
+_encode = msgspec.json.Encoder().encode
+
+
+class Consent(StrictModel):
+    purpose: Annotated[str, Field(min_length=1, max_length=100)]
+    channel: Annotated[str, Field(min_length=1, max_length=100, description="`*`: every channel.")] = "*"
+    status: Literal["granted", "denied"]
+    wording_version: Annotated[str | None, Field(max_length=100)] = None
+
+
+class LeadStage(StrictModel):
+    stage: Annotated[str, Field(min_length=1, max_length=100)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Command:
+    """What the caller asked for: whose, under which conditions, and the bytes that an Idempotency-Key stands for."""
+
+    ref: str
+    caller: str
+    key: str | None
+    if_match: str | None
+    content: bytes
+
+    @property
+    def input_hash(self) -> bytes:
+        return hashlib.sha256(f"{self.ref}\n".encode() + self.content).digest()
+
+
+Build = Callable[[StoredProfile, Known, datetime], dict[str, Any]]
+"""Fields of the touchpoint, given the profile as it is, the identifier it belongs to, and the time."""
+
+
+def build_edits_router(deps: ApiDeps) -> APIRouter:
+    router = APIRouter(prefix="/v1", tags=["profiles"])
+
+    @router.patch("/profiles/{ref}/traits", openapi_extra=_TRAITS_BODY)
+    async def patch_traits(
+        ref: str, request: Request, principal: Writes, key: IdempotencyKey = None, if_match: IfMatch = None
+    ) -> Response:
+        """Set traits, or delete them with null (JSON Merge Patch of the first level). `{"traits": {…}}` is taken as well."""
+        body = await read_body(request.scope, request.receive, MAX_TRAITS_BYTES)
+        traits = _read_traits(body)
+
+        def build(profile: StoredProfile, owner: Known, now: datetime) -> dict[str, Any]:
+            at = compute_edit_time(now, profile.core)
+            named = [Identifier(owner.kind, owner.value, owner.fragment), *_find_contacts(traits, deps)]
+            unique = {(one.kind, one.value): one for one in named}
+            strongest_first = sorted(unique.values(), key=lambda one: strength_key(one.kind, one.value))
+            return {
+                "kind": "identify",
+                "name": "Identified",
+                "occurred_at": at,
+                "identifiers": tuple(strongest_first),
+                "traits": Raw(_encode(traits)),
+            }
+
+        return await _run(deps, _Command(ref, principal.name, key, if_match, b"traits\n" + body), build)
+
+    @router.put("/profiles/{ref}/consent")
+    async def put_consent(
+        ref: str, body: Consent, principal: Writes, key: IdempotencyKey = None, if_match: IfMatch = None
+    ) -> Response:
+        """The person's newest word on a purpose and channel: it wins over everything said before."""
+
+        def build(profile: StoredProfile, _owner: Known, now: datetime) -> dict[str, Any]:
+            at = compute_consent_time(now, profile.core, body.purpose)
+            statement = ConsentStatement(**body.model_dump())
+            return {"name": "Consent Changed", "occurred_at": at, "received_at": max(now, at), "consent": (statement,)}
+
+        return await _run(
+            deps, _Command(ref, principal.name, key, if_match, b"consent\n" + body.model_dump_json().encode()), build
+        )
+
+    @router.post("/profiles/{ref}/lead/stage")
+    async def post_lead_stage(
+        ref: str, body: LeadStage, principal: Writes, key: IdempotencyKey = None, if_match: IfMatch = None
+    ) -> Response:
+        """Move the lead to a stage."""
+
+        def build(profile: StoredProfile, _owner: Known, now: datetime) -> dict[str, Any]:
+            at = compute_edit_time(now, profile.core)
+            return {"name": "Lead Stage Changed", "occurred_at": at, "properties": Raw(_encode({"stage": body.stage}))}
+
+        return await _run(deps, _Command(ref, principal.name, key, if_match, b"stage\n" + body.model_dump_json().encode()), build)
+
+    return router
+
+
+def _read_traits(body: bytes) -> dict[str, Raw]:
+    try:
+        traits = _traits.decode(body)
+        if set(traits) == {_ENVELOPE} and bytes(traits[_ENVELOPE]).startswith(b"{"):
+            traits = _traits.decode(traits[_ENVELOPE])
+    except msgspec.ValidationError as error:
+        raise Invalid("The body must be a JSON object of traits.") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadRequest("The body isn't valid JSON.") from error
+    if not traits:
+        raise Invalid("Name at least one trait.")
+    return traits
+
+
+def _find_contacts(traits: dict[str, Raw], deps: ApiDeps) -> list[Identifier]:
+    """E-mail, phone and loyalty card identify whoever has them, by whichever way they come."""
+    found = []
+    for kind in _CONTACTS:
+        sent = msgspec.json.decode(traits[kind]) if kind in traits else None
+        value = normalise(kind, sent, region=deps.region) if sent is not None else None
+        if value is not None:
+            found.append(Identifier(kind, value, deps.identity_key.fragment_id(kind, value)))
+    return found
+
+
+async def _run(deps: ApiDeps, command: _Command, build: Build) -> Response:
+    """Claim the key, append the touchpoint, wait until it is applied, remember the answer.
+
+    A crash in between repeats harmlessly: with a key the touchpoint's id is the same again.
+    """
+    scope, input_hash = f"edit:{command.caller}", command.input_hash
+    if command.key is not None:
+        async with deps.database.transaction() as tx:
+            stored = await claim(tx, command.key, scope, input_hash, deps.clock.now())
+        if stored is not None:
+            return Response(stored.body, stored.status, dict(stored.headers), "application/json")
+    touchpoint = await _append(deps, command, build)
+    answer = await _answer(deps, command.ref, touchpoint.id)
+    if command.key is not None and answer.status == 200:  # noqa: PLR2004 - a 202 isn't the end of it
+        async with deps.database.transaction() as tx:
+            await store_answer(tx, command.key, scope, answer)
+    return Response(answer.body, answer.status, dict(answer.headers), "application/json")
+
+
+async def _append(deps: ApiDeps, command: _Command, build: Build) -> TouchpointRecorded:
+    parsed = deps.reader.parse(command.ref)
+    profile = (await deps.reader.get(command.ref)).profile
+    if command.if_match is not None and command.if_match not in ("*", f'"{profile.version}"'):
+        raise PreconditionFailed(f"The profile has version {profile.version} by now.")
+    owner = choose_identifier(profile.identifiers, profile.founding, parsed if isinstance(parsed, tuple) else None)
+    if owner is None:
+        raise ProfileNotFound("The profile has no identifier that an edit could belong to.")
+    now = deps.clock.now()
+    message_id = str(deps.new_id())
+    if command.key is not None:
+        message_id = f"{command.caller}:{command.key}:{command.input_hash.hex()[:16]}"
+    address = deps.identity_key.fragment_id(owner.kind, owner.value)
+    fields: dict[str, Any] = {
+        "id": compute_touchpoint_id(SOURCE, message_id),
+        "message_id": message_id,
+        "source_id": SOURCE,
+        "kind": "track",
+        "channel": "server",
+        "received_at": now,
+        "identifiers": (Identifier(owner.kind, owner.value, address),),
+    }
+    fields |= build(profile, msgspec.structs.replace(owner, fragment=address), now)
+    touchpoint = TouchpointRecorded(**fields)
+    record = codec.encode(
+        touchpoint,
+        topic=TOUCHPOINTS,
+        key=touchpoint.identifiers[0].fragment,
+        event_id=str(touchpoint.id),
+        source=SOURCE,
+        time=touchpoint.occurred_at,
+        received_ms=to_micros(now) // 1000,
+        traceparent=current_traceparent(),
+    )
+    try:
+        await deps.publisher.publish([record])
+    except PublishFailed as error:
+        raise Unavailable("The edit couldn't be appended to the log. Send it again, with the same Idempotency-Key.") from error
+    return touchpoint
+
+
+async def _answer(deps: ApiDeps, ref: str, touchpoint_id: UUID) -> StoredAnswer:
+    named = ("Rapport-Touchpoint", str(touchpoint_id))
+    try:
+        found = await deps.reader.get(ref, Wait(touchpoint_id, WAIT_MS))
+    except NotYetVisible:
+        body = _encode({"touchpoint_id": touchpoint_id, "state": "appended"})
+        return StoredAnswer(status=202, body=body, headers=(named,))
+    return StoredAnswer(status=200, body=render_stored(found.profile), headers=(named, *found.headers.items()))
+
+
+_TRAITS_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {"type": "object", "additionalProperties": True, "minProperties": 1},
+                "example": {"plan": "gold", "nickname": None},
+            }
+        },
+    }
+}

@@ -1,0 +1,109 @@
+"""The hot routes, outside the framework: one profile by any reference, and all of them as a stream."""
+
+from typing import Any, Final
+from urllib.parse import parse_qsl
+from uuid import UUID
+
+from fastapi import FastAPI
+
+from libs.kit.errors import FieldError, Invalid
+from libs.kit.http import Receive, Scope, Send, add_raw_route, authorise_scope, get_header, send_json
+from services.profile.api.deps import ApiDeps
+from services.profile.api.reading import NO_WAIT, parse_wait
+from services.profile.handlers.tell_profiles import render_stored
+from services.profile.store.views import load_page
+
+_PAGE: Final = 500
+_NDJSON: Final = b"application/x-ndjson"
+_FIRST_ID: Final = UUID(int=0)
+
+
+def add_hot_routes(app: FastAPI, deps: ApiDeps) -> None:
+    async def read_profile(scope: Scope, _receive: Receive, send: Send) -> None:
+        authorise_scope(scope, deps.access, "profiles:read")
+        query = scope["query_string"]
+        found = await deps.reader.get(scope["path_params"]["ref"], parse_wait(query) if query else NO_WAIT)
+        headers = [(name.lower().encode(), value.encode()) for name, value in found.headers.items()]
+        if get_header(scope, b"if-none-match") == found.headers["ETag"]:
+            await send({"type": "http.response.start", "status": 304, "headers": headers})
+            await send({"type": "http.response.body", "body": b""})
+            return
+        await send_json(send, 200, render_stored(found.profile), headers)
+
+    async def stream_profiles(scope: Scope, _receive: Receive, send: Send) -> None:
+        authorise_scope(scope, deps.access, "profiles:read")
+        after = _parse_after(scope["query_string"])
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", _NDJSON)]})
+        while True:
+            # A connection is held for one page at a time, however slowly the reader reads.
+            async with deps.database.connection() as connection:
+                page = await load_page(connection, after, _PAGE)
+            if not page:
+                break
+            await send(
+                {"type": "http.response.body", "body": b"".join(b"%b\n" % render_stored(one) for one in page), "more_body": True}
+            )
+            after = page[-1].id
+        await send({"type": "http.response.body", "body": b""})
+
+    add_raw_route(app, "/v1/profiles/stream", ["GET"], stream_profiles, _STREAM)
+    add_raw_route(app, "/v1/profiles/{ref}", ["GET"], read_profile, _READ)
+
+
+def _parse_after(query: bytes) -> UUID:
+    given = dict(parse_qsl(query.decode("latin-1"))).get("after")
+    try:
+        return UUID(given) if given is not None else _FIRST_ID
+    except ValueError:
+        raise Invalid("`after` isn't a profile id.", errors=[FieldError("#/query/after", "isn't a profile id")]) from None
+
+
+def _parameter(name: str, description: str, where: str = "query", **schema: Any) -> dict[str, Any]:
+    return {
+        "name": name,
+        "in": where,
+        "required": where == "path",
+        "description": description,
+        "schema": {"type": "string", **schema},
+    }
+
+
+WAIT_PARAMETERS: Final = [
+    _parameter("wait_for", "A touchpoint id: answer once its effects are in, or 504 `not_yet_visible`.", format="uuid"),
+    {"name": "wait_ms", "in": "query", "schema": {"type": "integer", "minimum": 0, "maximum": 10000, "default": 2000}},
+    _parameter(
+        "wait_for_facets",
+        "`segments`, `loyalty`, or both with a comma: also wait until these have judged what the touchpoint made.",
+    ),
+]
+_REF: Final = _parameter("ref", "A profile id, or `kind:value` percent-encoded (`email:ada%40example.com`).", "path")
+_VIEW_EXAMPLE: Final = {
+    "id": "5b1f0e0a-6c1d-8a54-9d8e-0d4f6f2f7f10",
+    "version": 42,
+    "identifiers": [{"kind": "email", "value": "ada@example.com", "verified": True}],
+    "traits": {"first_name": "Ada"},
+    "segments": [{"id": "vip", "name": "Very important", "since": "2026-01-01T00:00:00.000Z"}],
+    "loyalty": {"program": "default", "balance": 120, "pending": 0, "tier": None},
+}
+_READ: Final[dict[str, Any]] = {
+    "tags": ["profiles"],
+    "summary": "The 360-degree view, by any identifier",
+    "description": "An absorbed id answers with its root's view and a `Content-Location`. Needs scope `profiles:read`.",
+    "security": [{"api_key": []}],
+    "parameters": [_REF, *WAIT_PARAMETERS],
+    "responses": {
+        "200": {
+            "description": "The view as of `version` (also the ETag)",
+            "content": {"application/json": {"schema": {"type": "object"}, "example": _VIEW_EXAMPLE}},
+        },
+        "304": {"description": "The version named in `If-None-Match` is the present one"},
+    },
+}
+_STREAM: Final[dict[str, Any]] = {
+    "tags": ["profiles"],
+    "summary": "All views, one JSON object a line",
+    "description": "In the order of ids; `after` resumes behind the last id that was read. Needs scope `profiles:read`.",
+    "security": [{"api_key": []}],
+    "parameters": [_parameter("after", "The last profile id already read.", format="uuid")],
+    "responses": {"200": {"description": "Views", "content": {"application/x-ndjson": {"schema": {"type": "string"}}}}},
+}

@@ -1,0 +1,205 @@
+"""Lists: a profile's timeline and history, many profiles at once, search, refusals."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import msgspec
+from fastapi import APIRouter, Query, Request, Response
+from msgspec import Raw
+from pydantic import BaseModel, Field
+
+from libs.durable.cursors import DEFAULT_LIMIT, MAX_LIMIT, Page, decode_cursor, encode_cursor
+from libs.identity import EXTERNAL, STRENGTH
+from libs.kit.auth import Principal
+from libs.kit.errors import FieldError, Invalid
+from libs.kit.http import StrictModel, requires
+from libs.kit.times import from_micros, parse_utc, to_micros
+from services.profile.api.deps import ApiDeps
+from services.profile.api.reading import Found, build_wait
+from services.profile.api.shapes import show_history, show_refusal, show_touchpoint
+from services.profile.domain.search import compute_trait_key, has_trait
+from services.profile.errors import ProfileNotFound
+from services.profile.handlers.tell_profiles import render_stored
+from services.profile.ports import StoredProfile
+from services.profile.store.timeline import (
+    END_OF_TIME,
+    LAST_ID,
+    TimelineFilter,
+    find_by_traits,
+    load_history,
+    load_refusals,
+    load_timeline,
+)
+from services.profile.store.views import load_by_id, load_page
+
+_TRAIT = "trait."
+_LAST_APPLIED = (1 << 63) - 1
+_LAST_REASON = "\U0010ffff"
+_encode = msgspec.json.Encoder().encode
+
+Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT)]
+Cursor = Annotated[str | None, Query()]
+Reads = Annotated[Principal, requires("profiles:read")]
+WaitFor = Annotated[str | None, Query(description="A touchpoint id: answer once its effects are in.")]
+WaitMs = Annotated[str | None, Query(description="How long to wait, 2000 by default, at most 10000.")]
+
+
+class BatchRequest(StrictModel):
+    refs: Annotated[list[str], Field(min_length=1, max_length=MAX_LIMIT)]
+
+
+class TimelineQuery(BaseModel):
+    channel: str | None = None
+    name: str | None = None
+    since: Annotated[str | None, Field(alias="from", description="Inclusive.")] = None
+    until: Annotated[str | None, Field(alias="to", description="Exclusive.")] = None
+    include: Annotated[Literal["context"] | None, Field(description="Also the context as sent.")] = None
+    limit: Annotated[int, Field(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT
+    cursor: str | None = None
+    wait_for: str | None = None
+    wait_ms: str | None = None
+
+
+def build_lists_router(deps: ApiDeps) -> APIRouter:
+    router = APIRouter(prefix="/v1", tags=["profiles"])
+    _add_profile_lists(router, deps)
+    _add_searches(router, deps)
+
+    @router.get("/identity/refusals", tags=["identity"])
+    async def list_refusals(
+        _: Reads, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None, wait_for: WaitFor = None, wait_ms: WaitMs = None
+    ) -> Response:
+        """Identifiers that gave way, with the reason and the touchpoint, newest first."""
+        headers = await deps.reader.wait(build_wait(wait_for, wait_ms, None))
+        before = decode_cursor(cursor, int, str) if cursor else (_LAST_APPLIED, _LAST_REASON)
+        async with deps.database.connection() as connection:
+            rows = await load_refusals(connection, (before[0], before[1]), limit + 1)
+        last = rows[limit - 1] if len(rows) > limit else None
+        return _answer([show_refusal(row) for row in rows[:limit]], (last[0], last[2]) if last else None, headers)
+
+    return router
+
+
+def _add_profile_lists(router: APIRouter, deps: ApiDeps) -> None:
+    @router.get("/profiles/{ref}/timeline")
+    async def list_timeline(ref: str, _: Reads, query: Annotated[TimelineQuery, Query()]) -> Response:
+        """What the customer did, newest first, over all identifiers of the profile."""
+        since, until = _parse_instant("from", query.since), _parse_instant("to", query.until)
+        before = (until, UUID(int=0)) if until is not None else (END_OF_TIME, LAST_ID)
+        if query.cursor:
+            at_us, last_id = decode_cursor(query.cursor, int, UUID)
+            before = min(before, (from_micros(at_us), last_id))
+        found = await deps.reader.get(ref, build_wait(query.wait_for, query.wait_ms, None))
+        wanted = TimelineFilter(query.channel, query.name, since)
+        async with deps.database.connection() as connection:
+            rows = await load_timeline(connection, found.profile.id, wanted, before, query.limit + 1)
+        last = rows[query.limit - 1] if len(rows) > query.limit else None
+        items = [show_touchpoint(row, with_context=query.include == "context") for row in rows[: query.limit]]
+        return _answer(items, (to_micros(last[1]), last[2]) if last else None, _list_headers(found, "timeline"))
+
+    @router.get("/profiles/{ref}/history")
+    async def list_history(
+        ref: str, _: Reads, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None, wait_for: WaitFor = None, wait_ms: WaitMs = None
+    ) -> Response:
+        """The merges that made the profile, each with its cause, newest first."""
+        before = decode_cursor(cursor, int, UUID) if cursor else (_LAST_APPLIED, LAST_ID)
+        found = await deps.reader.get(ref, build_wait(wait_for, wait_ms, None))
+        async with deps.database.connection() as connection:
+            rows = await load_history(connection, found.profile.id, (before[0], before[1]), limit + 1)
+        last = rows[limit - 1] if len(rows) > limit else None
+        items = [show_history(row) for row in rows[:limit]]
+        return _answer(items, (last[0], last[1]) if last else None, _list_headers(found, "history"))
+
+
+def _add_searches(router: APIRouter, deps: ApiDeps) -> None:
+    @router.post("/profiles/batch")
+    async def read_batch(body: BatchRequest, _: Reads) -> Response:
+        """Up to 500 profiles at once, in the order asked for; `profile` is null where nobody answers to the reference."""
+        found = await _find_all(deps, body.refs)
+        items = [
+            {"ref": ref, "profile": Raw(render_stored(profile)) if profile is not None else None}
+            for ref, profile in zip(body.refs, found, strict=True)
+        ]
+        return _answer(items, None, {})
+
+    @router.get("/profiles")
+    async def search_profiles(
+        request: Request,
+        _: Reads,
+        q: Annotated[str | None, Query(description="A profile id, an identifier's value, or `kind:value`; exact.")] = None,
+        limit: Limit = DEFAULT_LIMIT,
+        cursor: Cursor = None,
+        wait_for: WaitFor = None,
+        wait_ms: WaitMs = None,
+    ) -> Response:
+        """Profiles by identifier (`q`) and by traits (`trait.country=DE`), both exact; without either all of them, by id."""
+        headers = await deps.reader.wait(build_wait(wait_for, wait_ms, None))
+        after = decode_cursor(cursor, UUID)[0] if cursor else UUID(int=0)
+        traits = {name.removeprefix(_TRAIT): value for name, value in request.query_params.items() if name.startswith(_TRAIT)}
+        if q is not None:
+            found = sorted(await find_by_identifier(deps, q), key=lambda profile: profile.id)
+            return _answer(_show(found, traits), None, headers)
+        profiles, last = await _find_page(deps, traits, after, limit)
+        return _answer(_show(profiles, traits), (last,) if last is not None else None, headers)
+
+
+async def _find_page(
+    deps: ApiDeps, traits: dict[str, str], after: UUID, limit: int
+) -> tuple[Sequence[StoredProfile], UUID | None]:
+    """A page by id, and the last id where there are more."""
+    async with deps.database.connection() as connection:
+        if not traits:
+            page = await load_page(connection, after, limit + 1)
+            return page[:limit], page[limit - 1].id if len(page) > limit else None
+        keys = [compute_trait_key(name, value) for name, value in traits.items()]
+        ids = await find_by_traits(connection, keys, after, limit + 1)
+        found = await load_by_id(connection, ids[:limit])
+    return [found[id_] for id_ in ids[:limit] if id_ in found], ids[limit - 1] if len(ids) > limit else None
+
+
+async def _find_all(deps: ApiDeps, refs: Sequence[str]) -> list[StoredProfile | None]:
+    """The reads go together; what is no reference is nobody."""
+
+    async def find(ref: str) -> StoredProfile | None:
+        try:
+            return await deps.reader.find(ref)
+        except ProfileNotFound:
+            return None
+
+    return await asyncio.gather(*map(find, refs))
+
+
+async def find_by_identifier(deps: ApiDeps, text: str) -> list[StoredProfile]:
+    """Everybody known by the value under any standard kind, or by the reference it is."""
+    refs = [text, *(f"{kind}:{text}" for kind in STRENGTH if kind != EXTERNAL)]
+    found = await _find_all(deps, refs)
+    return list({profile.id: profile for profile in found if profile is not None}.values())
+
+
+def _show(profiles: Sequence[StoredProfile], traits: dict[str, str]) -> list[Raw]:
+    views = [render_stored(profile) for profile in profiles]
+    return [Raw(view) for view in views if all(has_trait(view, name, value) for name, value in traits.items())]
+
+
+def _list_headers(found: Found, name: str) -> dict[str, str]:
+    headers = {key: value for key, value in found.headers.items() if key != "ETag"}
+    if found.asked_id is not None:
+        headers["Content-Location"] = f"/v1/profiles/{found.profile.id}/{name}"
+    return headers
+
+
+def _answer(items: Sequence[Any], last: Sequence[str | int | UUID] | None, headers: dict[str, str]) -> Response:
+    page = Page(items, encode_cursor(last) if last is not None else None)
+    return Response(_encode(page), media_type="application/json", headers=headers)
+
+
+def _parse_instant(name: str, text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        return parse_utc(text)
+    except ValueError as error:
+        raise Invalid(f"`{name}` isn't a time.", errors=[FieldError(f"#/query/{name}", str(error))]) from error

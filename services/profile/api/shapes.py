@@ -1,0 +1,121 @@
+"""How journal rows read in lists: timeline, history, refusals, links."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from msgspec import Raw
+
+from libs.events.codec import decoder_for
+from libs.events.touchpoints import TouchpointRecorded
+from libs.kit.times import format_utc
+
+_touchpoint = decoder_for(TouchpointRecorded)
+encode = msgspec.json.Encoder().encode
+
+
+class ShownNode(msgspec.Struct):
+    kind: str
+    value: str
+    fragment: UUID
+
+
+class TimelineItem(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """A touchpoint as it was applied. `original_at` is the customer's own word where the time was corrected."""
+
+    id: UUID
+    message_id: str
+    kind: str
+    name: str
+    channel: str
+    source: str
+    occurred_at: str
+    received_at: str
+    fragment: UUID
+    identifiers: list[dict[str, object]]
+    properties: Raw
+    original_at: str | None = None
+    traits: Raw | None = None
+    flags: tuple[str, ...] = ()
+    context: Raw | None = None
+
+
+class HistoryItem(msgspec.Struct, kw_only=True):
+    """`other_id` became part of `profile_id`; `identifiers` are the two that the cause named together."""
+
+    id: str
+    kind: str
+    at: str
+    profile_id: UUID
+    other_id: UUID
+    cause: dict[str, object]
+    identifiers: list[ShownNode]
+
+
+class RefusalItem(msgspec.Struct, kw_only=True):
+    """`identifiers` gave way; the touchpoint is `kept_by`'s."""
+
+    id: str
+    at: str
+    touchpoint_id: UUID
+    reason: str
+    identifiers: list[ShownNode]
+    kept_by: ShownNode
+
+
+def show_touchpoint(row: Any, *, with_context: bool) -> TimelineItem:
+    """A row of `load_timeline`."""
+    fragment, _, _, body = row
+    touchpoint = _touchpoint.decode(body)
+    return TimelineItem(
+        id=touchpoint.id,
+        message_id=touchpoint.message_id,
+        kind=touchpoint.kind,
+        name=touchpoint.name,
+        channel=touchpoint.channel,
+        source=touchpoint.source_id,
+        occurred_at=format_utc(touchpoint.occurred_at),
+        received_at=format_utc(touchpoint.received_at),
+        fragment=fragment,
+        identifiers=[{"kind": one.kind, "value": one.value, "verified": one.verified} for one in touchpoint.identifiers],
+        properties=touchpoint.properties,
+        original_at=format_utc(touchpoint.original_at) if touchpoint.original_at is not None else None,
+        traits=touchpoint.traits if bytes(touchpoint.traits) != b"{}" else None,
+        flags=touchpoint.flags,
+        context=touchpoint.context if with_context else None,
+    )
+
+
+def show_history(row: Any) -> HistoryItem:
+    """A row of `load_history`."""
+    applied, other_id, kind, profile_id, touchpoint_id, reason, at, kinds, values, fragments = row
+    cause: dict[str, object] = {"kind": "command", "reason": reason}
+    if touchpoint_id is not None:
+        cause = {"kind": "touchpoint", "touchpoint_id": touchpoint_id}
+    return HistoryItem(
+        id=f"{applied}:{other_id}",
+        kind=kind,
+        at=format_utc(at),
+        profile_id=profile_id,
+        other_id=other_id,
+        cause=cause,
+        identifiers=_show_nodes(kinds, values, fragments),
+    )
+
+
+def show_refusal(row: Any) -> RefusalItem:
+    """A row of `load_refusals`."""
+    _, touchpoint_id, reason, at, own_kind, own_value, own_fragment, kinds, values, fragments = row
+    return RefusalItem(
+        id=f"{touchpoint_id}:{reason}",
+        at=format_utc(at),
+        touchpoint_id=touchpoint_id,
+        reason=reason,
+        identifiers=_show_nodes(kinds, values, fragments),
+        kept_by=ShownNode(own_kind, own_value, own_fragment),
+    )
+
+
+def _show_nodes(kinds: Sequence[str], values: Sequence[str], fragments: Sequence[UUID]) -> list[ShownNode]:
+    return [ShownNode(kind, value, fragment) for kind, value, fragment in zip(kinds, values, fragments, strict=True)]
