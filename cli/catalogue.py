@@ -41,4 +41,11 @@ SERVICES = (
     ServiceEntry("engagement", 8083, "campaigns and messages"),
     ServiceEntry("loyalty", 8084, "points and statements"),
 )
+ABOUT_PARTS = {
+    "kafka": "the log: `rapport topics list`, `rapport kafka ...`",
+    "postgres": "one schema a service",
+    "redis": "rate limits",
+    "mail": "keeps what is sent: `rapport mail`",
+    "demo": "a simulated shop",
+}
 BY_NAME = {service.name: service for service in SERVICES}

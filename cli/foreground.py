@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.table import Table
 
 from cli.addresses import read_settings
-from cli.catalogue import BY_NAME
+from cli.catalogue import ABOUT_PARTS, BY_NAME
 from cli.homes import RunningPlatform
 from cli.live import Screen, show
 from cli.output import STDOUT, make_table, say
@@ -103,5 +103,5 @@ def render_links(platform: RunningPlatform) -> Table:
         table.add_row(name, url, BY_NAME[name].about)
     for part in platform.parts:
         if part.name not in platform.urls and part.address:
-            table.add_row(part.title, part.address, "")
+            table.add_row(part.title, part.address, ABOUT_PARTS.get(part.name, ""))
     return table

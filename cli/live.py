@@ -14,7 +14,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from cli.catalogue import BY_NAME
+from cli.catalogue import ABOUT_PARTS, BY_NAME
 from cli.figures import Figures, compute_rates
 from cli.homes import RunningPlatform
 from cli.lookout import Look, look, make_client
@@ -112,7 +112,7 @@ def render_parts(screen: Screen) -> Table:
         style = "green" if state in {"up", "ready"} else "red"
         restarts = f", restarted {part.restarts}x" if part.restarts else ""
         behind = format_number(lag[part.name]) if part.name in lag else ""
-        about = BY_NAME[part.name].about if part.name in BY_NAME else ""
+        about = BY_NAME[part.name].about if part.name in BY_NAME else ABOUT_PARTS.get(part.name, "")
         table.add_row(part.title, part.address, Text(state + restarts, style=style), behind, about)
     return table
 

@@ -44,7 +44,7 @@ def preview(file: Path = FILE, home: Path | None = HOME_OPTION) -> None:
     print_plain(f"{answer.get('count')} of {answer.get('of')}")
     table = make_table("sample")
     for one in answer.get("sample", []):
-        table.add_row(str(one.get("id", one) if isinstance(one, dict) else one))
+        table.add_row(str(one.get("profile_id", one) if isinstance(one, dict) else one))
     STDOUT.print(table)
 
 
