@@ -20,9 +20,8 @@ from libs.messaging.policy import ConsumerPolicy
 from libs.subscriber import Arrivals
 from services.segmentation.adapters.progress import ConsumedProgress
 from services.segmentation.api import ApiDeps, build_memberships_router, build_page_router, build_segments_router
-from services.segmentation.consumer import GROUP, TimerLoop, build_handlers
+from services.segmentation.consumer import GROUP, Fills, TimerLoop, build_handlers
 from services.segmentation.handlers.context import Registries, Segmentation
-from services.segmentation.handlers.fill_segments import EMPTY, FILL, LongWork, empty_segment, fill_segment
 from services.segmentation.settings import Settings
 from services.segmentation.store import PostgresBehaviours, PostgresDefinitions, PostgresMemberships, PostgresProfilePages
 from services.segmentation.store.reading import load_trait_names
@@ -80,9 +79,8 @@ def build_segmentation(settings: Settings, runtime: Runtime) -> Segmentation:
 
 
 def _build_jobs(settings: Settings, runtime: Runtime, outbox: PostgresOutbox, seg: Segmentation) -> JobRunner:
-    work = LongWork(runtime.database, outbox, seg, PostgresProfilePages(), settings.fill_chunk_profiles)
-    kinds = {FILL: partial(fill_segment, work=work), EMPTY: partial(empty_segment, work=work)}
-    return JobRunner(runtime.database, kinds, clock=runtime.clock, poll_s=settings.job_poll_ms / 1000)
+    fills = Fills(runtime.database, outbox, seg, PostgresProfilePages(), settings.fill_chunk_profiles)
+    return JobRunner(runtime.database, fills.kinds(), clock=runtime.clock, poll_s=settings.job_poll_ms / 1000)
 
 
 def create_app(deps: Deps) -> FastAPI:

@@ -1,131 +1,80 @@
-"""Long work on a definition: fill a new version from everybody known, or empty a deleted segment.
+"""A chunk of the long work on a definition: judge some of everybody by a new version, or empty a deleted segment.
 
-In chunks by profile id, each a transaction that locks its profiles, judges them, and records how far it is: after a crash it
-goes on exactly there. Live changes flow meanwhile under the same locks, so nobody is missed or told twice.
+Each runs in the transaction that records how far the work is. Live changes flow meanwhile under the same locks, so nobody is
+missed or told twice.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 from uuid import UUID
 
-from libs.durable.jobs import RunningJob
 from libs.events.envelope import Outgoing
-from libs.kit.db import Database, Tx
+from libs.kit.db import Tx
 from libs.kit.times import from_micros, to_micros
-from libs.messaging.errors import PublishFailed
-from libs.messaging.ports import Outbox
 from libs.subscriber import store as subscribed
 from services.segmentation.domain.judging import Edge
 from services.segmentation.domain.segments import Segment
 from services.segmentation.handlers.context import Force, Segmentation, compile_definition
 from services.segmentation.handlers.judge_profiles import Candidate, Reason, judge_profiles
-from services.segmentation.ports import ProfilePages
 
 FILL: Final = "segment_fill"
 EMPTY: Final = "segment_empty"
 
 
-@dataclass(frozen=True, slots=True)
-class LongWork:
-    """What jobs need besides the handlers' own."""
-
-    database: Database
-    outbox: Outbox
-    seg: Segmentation
-    pages: ProfilePages
-    chunk_profiles: int
-
-
 def make_input(segment_id: str, version: int) -> dict[str, Any]:
+    """What a job of either kind is about."""
     return {"segment_id": segment_id, "version": version}
 
 
-async def fill_segment(job: RunningJob, work: LongWork) -> dict[str, Any]:
-    """Judge everybody by the version the job is about. A newer version or a deletion ends it: that has a job of its own."""
-    segment_id, version = job.input["segment_id"], job.input["version"]
-
-    async def judge_chunk(tx: Tx, profile_ids: Sequence[UUID]) -> list[Outgoing] | None:
-        locked = await subscribed.lock_profiles(tx, profile_ids)
-        force = await work.seg.registries.hold(tx)
-        segment = force.registry.by_id.get(segment_id)
-        if segment is None or segment.version != version:
-            return None
-        outgoing = await _judge_locked(tx, locked, segment, force, work.seg)
-        await work.seg.definitions.mark_filled(tx, segment_id, version, profile_ids[-1], is_done=False)
-        return outgoing
-
-    if not await _walk(job, work, work.pages.load_known_ids, judge_chunk):
-        return {"superseded": True}
-    async with work.database.transaction() as tx:
-        await work.seg.definitions.begin_change(tx)
-        is_done = await work.seg.definitions.mark_filled(tx, segment_id, version, None, is_done=True)
-    return {"profiles": job.done, "superseded": not is_done}
+async def fill_chunk(
+    tx: Tx, segment_id: str, version: int, profile_ids: Sequence[UUID], seg: Segmentation
+) -> list[Outgoing] | None:
+    """Judge these profiles (sorted) by the version. None: the segment has another one by now, or none, and that has a job of
+    its own.
+    """
+    locked = await subscribed.lock_profiles(tx, profile_ids)
+    force = await seg.registries.hold(tx)
+    segment = force.registry.by_id.get(segment_id)
+    if segment is None or segment.version != version:
+        return None
+    outgoing = await _judge_locked(tx, locked, segment, force, seg)
+    await seg.definitions.mark_filled(tx, segment_id, version, profile_ids[-1], is_done=False)
+    return outgoing
 
 
-async def empty_segment(job: RunningJob, work: LongWork) -> dict[str, Any]:
-    """Tell every member of a deleted segment that it exited. A segment that came back meanwhile is its own job's business."""
-    segment_id, version = job.input["segment_id"], job.input["version"]
-
-    async def load_ids(tx: Tx, after: UUID | None, limit: int) -> list[UUID]:
-        return await work.pages.load_concerned_ids(tx, segment_id, after, limit)
-
-    async def exit_chunk(tx: Tx, profile_ids: Sequence[UUID]) -> list[Outgoing] | None:
-        locked = await subscribed.lock_profiles(tx, profile_ids)
-        await work.seg.definitions.hold_revision(tx)
-        definition = await work.seg.definitions.find(tx, segment_id, even_deleted=True)
-        if definition is None or definition.state != "deleted" or definition.version != version:
-            return None
-        segment = compile_definition(definition)
-        now_us = to_micros(work.seg.clock.now())
-        timers = await work.seg.memberships.load_timers(tx, list(locked))
-        candidates = [
-            Candidate(
-                profile_id=profile_id,
-                version=profile.version,
-                fragments=(),
-                view=None,
-                segments=(segment,),
-                from_us=now_us,
-                now_us=max(now_us, to_micros(profile.judged_at) if profile.judged_at else 0),
-                explain=_because_of_edit,
-                timers={id_: due_us for id_, due_us in timers.get(profile_id, {}).items() if id_ == segment_id},
-            )
-            for profile_id, profile in locked.items()
-        ]
-        return await judge_profiles(tx, candidates, work.seg)
-
-    finished = await _walk(job, work, load_ids, exit_chunk)
-    return {"profiles": job.done, "superseded": not finished}
+async def finish_fill(tx: Tx, segment_id: str, version: int, seg: Segmentation) -> bool:
+    """Everybody is judged: the segment is live. False where it has another version by now."""
+    await seg.definitions.begin_change(tx)
+    return await seg.definitions.mark_filled(tx, segment_id, version, None, is_done=True)
 
 
-LoadIds = Callable[[Tx, UUID | None, int], Awaitable[list[UUID]]]
-DoChunk = Callable[[Tx, Sequence[UUID]], Awaitable[list[Outgoing] | None]]
-
-
-async def _walk(job: RunningJob, work: LongWork, load_ids: LoadIds, do_chunk: DoChunk) -> bool:
-    """Chunk after chunk from the job's checkpoint on; False where a chunk says that the work is another's by now."""
-    after = UUID(bytes=job.checkpoint) if job.checkpoint else None
-    if job.total is None:
-        async with work.database.connection() as connection:
-            total = await work.pages.count_known(connection)
-        await job.report(done=job.done, total=total)
-    while True:
-        async with work.database.transaction() as tx:
-            profile_ids = await load_ids(tx, after, work.chunk_profiles)
-            if not profile_ids:
-                return True
-            outgoing = await do_chunk(tx, profile_ids)
-            if outgoing is None:
-                return False
-            after = profile_ids[-1]
-            await job.save(tx, done=job.done + len(profile_ids), checkpoint=after.bytes)
-            staged = await work.outbox.stage(tx, outgoing)
-        if staged is not None:
-            # It is committed: while the broker is away the worker's sweep tells it later.
-            with suppress(PublishFailed):
-                await work.outbox.publish(staged, outgoing)
+async def empty_chunk(
+    tx: Tx, segment_id: str, version: int, profile_ids: Sequence[UUID], seg: Segmentation
+) -> list[Outgoing] | None:
+    """These profiles exit a deleted segment. None: it came back meanwhile, and its own job brings its members to what is true."""
+    locked = await subscribed.lock_profiles(tx, profile_ids)
+    await seg.definitions.hold_revision(tx)
+    definition = await seg.definitions.find(tx, segment_id, even_deleted=True)
+    if definition is None or definition.state != "deleted" or definition.version != version:
+        return None
+    segment = compile_definition(definition)
+    now_us = to_micros(seg.clock.now())
+    timers = await seg.memberships.load_timers(tx, list(locked))
+    candidates = [
+        Candidate(
+            profile_id=profile_id,
+            version=profile.version,
+            fragments=(),
+            view=None,
+            segments=(segment,),
+            from_us=now_us,
+            now_us=max(now_us, to_micros(profile.judged_at) if profile.judged_at else 0),
+            explain=_because_of(Reason("edit"), now_us),
+            timers={id_: due_us for id_, due_us in timers.get(profile_id, {}).items() if id_ == segment_id},
+        )
+        for profile_id, profile in locked.items()
+    ]
+    return await judge_profiles(tx, candidates, seg)
 
 
 async def _judge_locked(
@@ -163,7 +112,3 @@ async def _judge_locked(
 def _because_of(reason: Reason, now_us: int) -> Callable[[Edge], Reason]:
     """What the clock had due keeps its own cause."""
     return lambda edge: Reason("time") if edge.at_us < now_us else reason
-
-
-def _because_of_edit(_edge: Edge) -> Reason:
-    return Reason("edit")

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -20,13 +19,13 @@ from libs.kit.ids import build_id_factory
 from libs.messaging.ports import StagedId, TopicPartition
 from libs.subscriber import Arrivals
 from services.segmentation.adapters.progress import ConsumedProgress
-from services.segmentation.consumer import TimerLoop, build_handlers
+from services.segmentation.consumer import Fills, TimerLoop, build_handlers
 from services.segmentation.handlers.context import Registries, Segmentation
 from services.segmentation.handlers.define_segments import Wanted, change_segment, create_segment, delete_segment
-from services.segmentation.handlers.fill_segments import EMPTY, FILL, LongWork, empty_segment, fill_segment
 from services.segmentation.ports import Definition
 from services.segmentation.store import PostgresBehaviours, PostgresDefinitions, PostgresMemberships, PostgresProfilePages
 from tests.builders.changes import NOON, make_change, read_events, to_record
+from tests.support.databases import run_apart
 from tests.support.services import open_schema
 
 TABLES = (
@@ -114,9 +113,8 @@ class World:
             await delete_segment(tx, id_, self.seg, self.jobs)
 
     def make_runner(self, chunk: int = 3) -> JobRunner:
-        work = LongWork(self.database, self.outbox, self.seg, PostgresProfilePages(), chunk)
-        kinds = {FILL: partial(fill_segment, work=work), EMPTY: partial(empty_segment, work=work)}
-        return JobRunner(self.database, kinds, clock=self.clock)
+        fills = Fills(self.database, self.outbox, self.seg, PostgresProfilePages(), chunk)
+        return JobRunner(self.database, fills.kinds(), clock=self.clock)
 
     async def run_jobs(self, chunk: int = 3) -> list[Any]:
         """All that wait; what they tell."""
@@ -144,12 +142,24 @@ class World:
         return [event for event in read_events(self.outbox.published) if isinstance(event, SegmentMembershipChanged)]
 
 
+async def _migrate(dsn: str) -> None:
+    async with open_schema(dsn, "segmentation"):
+        pass
+
+
+@pytest.fixture(scope="module")
+def segmentation_dsn(database_dsn: str) -> str:
+    run_apart(_migrate(database_dsn))
+    return database_dsn
+
+
 @pytest.fixture
-async def world(database_dsn: str) -> AsyncIterator[World]:
-    async with open_schema(database_dsn, "segmentation") as database:
-        async with database.transaction() as tx:
-            await tx.execute(f"TRUNCATE {TABLES}")
-        yield World(database)
+async def world(segmentation_dsn: str) -> AsyncIterator[World]:
+    database = await Database.open(segmentation_dsn, schema="segmentation", application_name="test", max_size=6)
+    async with database.transaction() as tx:
+        await tx.execute(f"TRUNCATE {TABLES}")
+    yield World(database)
+    await database.close()
 
 
 class Customer:
