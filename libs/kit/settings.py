@@ -28,6 +28,9 @@ class PlatformSettings(BaseSettings):
     """Certificate authorities of the brokers; the system's where unset."""
     kafka_ssl_certfile: Path | None = None
     kafka_ssl_keyfile: Path | None = None
+    kafka_instance: str | None = Field(default=None, pattern=r"^[A-Za-z0-9._-]{1,100}$")
+    """This process's name within its consumer group, the same after a restart and never two at once (static membership): killed
+    and restarted, it takes its partitions back at once instead of after the session timeout. None: a new member each time."""
     topic_prefix: str = Field(default="", pattern=r"^[A-Za-z0-9._-]{0,100}$")
     """Put before every topic and consumer group, for clusters that are shared."""
     topics_precreated: bool = False

@@ -42,7 +42,7 @@ _RECONNECT_MAX_S = 2.0
 class SourceOptions:
     """`session_timeout_s`: how long a killed member's partitions lie still; heartbeats need the event loop every third of it.
 
-    `instance_id`, unique in the group, makes a restarted member take its partitions back at once (static membership).
+    A member with a `kafka_instance` (PlatformSettings) is back in 0.1 s after a kill, one without when the session is over.
     `rebalance_timeout_s` must exceed the consumer's `revoke_wait_s`. A topic's buffer is refilled below `buffer_records` and
     `buffer_bytes`; one fetch may go past them by `fetch_bytes` (compressed). `linger_s` lets small fetches gather.
     """
@@ -51,7 +51,6 @@ class SourceOptions:
     rebalance_timeout_s: float = 20.0
     commit_timeout_s: float = 5.0
     close_timeout_s: float = 5.0
-    instance_id: str | None = None
     buffer_records: int = 3_000
     buffer_bytes: int = 24 * 1024 * 1024
     fetch_bytes: int = 8 * 1024 * 1024
@@ -277,7 +276,7 @@ class KafkaSource:
             **build_client_options(self._settings),
             client_id=f"{self._prefix}{self._group}",
             group_id=f"{self._prefix}{self._group}",
-            group_instance_id=options.instance_id,
+            group_instance_id=self._settings.kafka_instance,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             partition_assignment_strategy=(RoundRobinPartitionAssignor,),

@@ -51,8 +51,11 @@ class Crashable:
     def settings(self) -> PlatformSettings:
         return PlatformSettings(kafka=self.stack.kafka.address, postgres=self.dsn, topic_prefix=self.prefix)
 
-    def make_counter(self, number: int) -> CounterProcess:
+    def make_counter(self, number: int, **more: str) -> CounterProcess:
         variables = {"RAPPORT_KAFKA": self.stack.kafka.address, "RAPPORT_POSTGRES": self.dsn, "RAPPORT_TOPIC_PREFIX": self.prefix}
+        variables |= more
+        if number == 0:
+            variables["RAPPORT_KAFKA_INSTANCE"] = "counter-0"  # one static member, the others come and go
         counter = CounterProcess(self.stack.home, number, variables)
         self.stack.add(counter)
         return counter

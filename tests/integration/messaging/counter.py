@@ -4,6 +4,7 @@ Run as `python -m tests.integration.messaging.counter`; addresses and the topic 
 """
 
 import asyncio
+import os
 import signal
 from collections import Counter
 from collections.abc import Sequence
@@ -93,7 +94,9 @@ async def run() -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     database = await Database.open(settings.postgres, schema=SCHEMA, application_name=GROUP)
     policy = ConsumerPolicy(batch_max_records=300, backoff_max_s=2.0, sweep_interval_s=1.0, revoke_wait_s=5.0)
-    options = SourceOptions(session_timeout_s=4.0, rebalance_timeout_s=8.0, fetch_wait_s=0.1)
+    options = SourceOptions(
+        session_timeout_s=float(os.environ.get("COUNTER_SESSION_S", "4")), rebalance_timeout_s=8.0, fetch_wait_s=0.1
+    )
     async with KafkaPublisher(settings, options=PublisherOptions(deadline_s=5.0)) as publisher:
         consumer = BatchConsumer(
             group=GROUP,

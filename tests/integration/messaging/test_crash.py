@@ -30,6 +30,7 @@ class Load:
     """Seeded records: some come twice or thrice, a few are poison or refused. Keys are few, so that they collide."""
 
     random: Random
+    rates: tuple[float, float] = (0.0005, 0.0015)
     ids: dict[UUID, str] = field(default_factory=dict)
     dead: set[UUID] = field(default_factory=set)
 
@@ -43,7 +44,8 @@ class Load:
         id_ = UUID(int=self.random.getrandbits(128))
         key = f"k{self.random.randrange(40)}"
         fate = self.random.random()
-        value = b"poison" if fate < 0.0005 else b"bad" if fate < 0.002 else b"{}"
+        poison, bad = self.rates
+        value = b"poison" if fate < poison else b"bad" if fate < poison + bad else b"{}"
         if value == b"{}":
             self.ids[id_] = key
         else:
@@ -116,11 +118,15 @@ async def has_caught_up(crashable: Crashable) -> bool:
     return sum(lag.values()) == 0 and left == 0
 
 
-async def crash(crashable: Crashable, *, seed: int, kills: int) -> None:
+async def prepare(crashable: Crashable) -> None:
     await ensure_topics(crashable.settings, TOPICS)
     connection = await asyncpg.connect(crashable.dsn)
     await connection.execute(TABLES)
     await connection.close()
+
+
+async def crash(crashable: Crashable, *, seed: int, kills: int) -> None:
+    await prepare(crashable)
     for number in range(2):
         await asyncio.to_thread(crashable.make_counter(number).start)
     load, stop = Load(Random(seed)), asyncio.Event()
@@ -144,9 +150,23 @@ async def crash(crashable: Crashable, *, seed: int, kills: int) -> None:
     assert set(dead.values()) <= {"bad", "handler_error"}
 
 
+@pytest.mark.timeout(120)
+async def test_a_member_with_a_name_goes_on_at_once_after_a_kill(crashable: Crashable) -> None:
+    await prepare(crashable)
+    counter = crashable.make_counter(0, COUNTER_SESSION_S="60")
+    async with KafkaPublisher(crashable.settings) as publisher:
+        load = Load(Random(1), rates=(0.0, 0.0))
+        for _ in range(3):
+            await asyncio.to_thread(counter.start)
+            await publisher.publish(load.draw(50))
+            # A member without a name would wait for the end of its predecessor's session.
+            await eventually(lambda: has_caught_up(crashable), within_s=30)
+            await asyncio.to_thread(counter.kill)
+
+
 @pytest.mark.timeout(240)
 async def test_every_record_counts_once_whatever_is_killed(crashable: Crashable) -> None:
-    await crash(crashable, seed=20_260_101, kills=6)
+    await crash(crashable, seed=20_260_101, kills=5)
 
 
 @pytest.mark.full

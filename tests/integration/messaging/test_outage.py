@@ -92,10 +92,9 @@ def is_in_order(running: Traffic) -> bool:
 
 async def test_a_killed_broker_costs_no_acknowledged_record_and_no_call_more_than_its_deadline(crashable: Crashable) -> None:
     async with traffic(crashable) as running:
-        for _ in range(2):
-            await asyncio.to_thread(crashable.stack.kafka.kill)
-            await asyncio.to_thread(crashable.stack.kafka.start)
-            await acknowledges_again(running, within_s=8)
+        await asyncio.to_thread(crashable.stack.kafka.kill)
+        await asyncio.to_thread(crashable.stack.kafka.start)
+        await acknowledges_again(running, within_s=8)
 
     assert running.slowest_s < DEADLINE_S + 1
     assert is_in_order(running)
@@ -103,7 +102,7 @@ async def test_a_killed_broker_costs_no_acknowledged_record_and_no_call_more_tha
 
 async def test_a_broker_that_hangs_gets_a_new_producer_and_the_order_of_keys_holds(crashable: Crashable) -> None:
     async with traffic(crashable) as running:
-        for hang_s in (1.0, 4.0, 8.0):
+        for hang_s in (1.0, 5.0):
             pid = crashable.stack.kafka.pid
             assert pid is not None
             os.kill(pid, signal.SIGSTOP)
