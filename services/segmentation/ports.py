@@ -9,8 +9,9 @@ from uuid import UUID
 from libs.events.segments import EdgeCause
 from libs.kit.db import Tx
 from libs.subscriber import FactTouchpoint
-from services.segmentation.domain.history import Behaviour, Need
+from services.segmentation.domain.history import Behaviour
 from services.segmentation.domain.judging import Edge, Membership
+from services.segmentation.domain.nodes import Need
 
 State = Literal["filling", "live", "deleted"]
 

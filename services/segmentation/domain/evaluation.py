@@ -12,17 +12,8 @@ from uuid import UUID
 
 from services.segmentation.domain import nodes
 from services.segmentation.domain.conditions import meets
-from services.segmentation.domain.history import (
-    AT_LEAST_ONCE,
-    Behaviour,
-    Facts,
-    Need,
-    need_of_did,
-    need_of_since,
-    need_of_touch,
-    touches_of_sequence,
-)
-from services.segmentation.domain.nodes import Did, Figure, Rule, Test, Touch
+from services.segmentation.domain.history import Behaviour, Facts
+from services.segmentation.domain.nodes import AT_LEAST_ONCE, Did, Figure, Need, Rule, Test, Touch
 from services.segmentation.domain.sequences import is_sequence
 from services.segmentation.domain.values import Json, holds, is_number, read_micros, read_path
 
@@ -43,7 +34,7 @@ def find_hits(touch: Touch, need: Need, facts: Facts) -> list[Behaviour]:
     found = facts.matched.get(key)
     if found is None:
         where, hits = touch.where, facts.history.get(need, ())
-        found = [hit for hit in hits if where is None or meets(where, hit.properties)]
+        found = list(hits) if where is None else [hit for hit in hits if meets(where, hit.properties)]
         facts.matched[key] = found
     return found
 
@@ -57,14 +48,14 @@ def cut_at(hits: list[Behaviour], at_us: int) -> list[Behaviour]:
 
 def select_hits(did: Did, facts: Facts, at_us: int) -> list[Behaviour]:
     """The touchpoints a `did` speaks of at the instant; of a plain count never more than its comparison can tell apart."""
-    hits = cut_at(find_hits(did.touch, need_of_did(did), facts), at_us)
+    hits = cut_at(find_hits(did.touch, did.need, facts), at_us)
     span = did.span
     if isinstance(span, nodes.Within):
         return hits[bisect_right(hits, (at_us - span.window_us, inf), key=_order) :]
     if isinstance(span, nodes.Between):
         return [hit for hit in hits if span.from_us <= hit.at_us < span.to_us]
     if isinstance(span, nodes.Since):
-        anchors = cut_at(find_hits(span.touch, need_of_since(span), facts), at_us)
+        anchors = cut_at(find_hits(span.touch, span.need, facts), at_us)
         return [hit for hit in hits if hit.order > anchors[-1].order] if anchors else []
     return hits
 
@@ -165,9 +156,7 @@ def _evaluate_did(rule: Did, facts: Facts, at_us: int) -> bool:
 
 
 def _evaluate_sequence(rule: nodes.Sequence, facts: Facts, at_us: int) -> bool:
-    orders = [
-        [hit.order for hit in cut_at(find_hits(touch, need_of_touch(touch), facts), at_us)] for touch in touches_of_sequence(rule)
-    ]
+    orders = [[hit.order for hit in cut_at(find_hits(touch, touch.need, facts), at_us)] for touch in rule.touches]
     without = orders.pop() if rule.without is not None else ()
     return is_sequence(orders, [step.within_us for step in rule.steps], without)
 

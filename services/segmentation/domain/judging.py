@@ -57,7 +57,7 @@ def judge(
     """
     segments = tuple(segments)
     going = [segment for segment in segments if segment.id not in only_now]
-    instants = {instant for segment in going for instant in find_instants(segment.rule, facts) if from_us < instant < now_us}
+    instants = {instant for segment in going for instant in find_instants(segment.timed, facts, from_us) if instant < now_us}
     edges: list[Edge] = []
     memberships: dict[str, Membership] = {}
     for instant in (*sorted(instants), now_us):
@@ -68,7 +68,7 @@ def judge(
                 edge = make_edge(segment, is_true, instant, memberships.get(segment.id) or told.get(segment.id))
                 memberships[segment.id] = edge.to_membership()
                 edges.append(edge)
-    due = {segment.id: find_next_change(segment.rule, facts, now_us) for segment in segments}
+    due = {segment.id: find_next_change(segment.rule, segment.timed, facts, now_us) for segment in segments}
     return Judged(tuple(edges), memberships, due)
 
 

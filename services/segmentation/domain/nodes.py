@@ -1,7 +1,11 @@
-"""The rule tree, parsed. A node is a value: equal nodes ask the same. Nothing here evaluates."""
+"""The rule tree, parsed, and which touchpoints its conditions ask for. Nothing here evaluates.
 
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+Decides how much history is enough for an exact answer, so that one more touchpoint costs the same at the 100,000th.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from services.segmentation.domain.values import Json
 
@@ -97,13 +101,36 @@ class Within:
     window_us: int
 
 
+class Need(NamedTuple):
+    """Touchpoints that a condition asks for.
+
+    Those later than the last judgement are always needed; of the earlier ones the latest `limit` (None: all), with t in
+    [from_us, to_us) and, where a window slides, no older than `window_us` before the last judgement.
+    """
+
+    name: str
+    channel: str | None = None
+    limit: int | None = None
+    from_us: int | None = None
+    to_us: int | None = None
+    window_us: int | None = None
+    with_properties: bool = False
+
+
+AT_LEAST_ONCE: Final = Test("gte", 1)
+
+
 @dataclass(frozen=True, slots=True)
 class Touch:
-    """Touchpoints of one name, on one channel or any, that meet the conditions."""
+    """Touchpoints of one name, on one channel or any, that meet the conditions. `need`: all of them."""
 
     name: str
     where: Condition | None = None
     channel: str | None = None
+    need: Need = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        _set(self, "need", Need(self.name, self.channel, with_properties=self.where is not None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +138,11 @@ class Since:
     """Touchpoints after the latest such one; without one, none."""
 
     touch: Touch
+    need: Need = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        # Of conditions on properties nobody knows how many of the latest meet them: then all are needed.
+        _set(self, "need", self.touch.need._replace(limit=1 if self.touch.where is None else None))
 
 
 Span: TypeAlias = Between | Within | Since
@@ -128,12 +160,30 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Did:
-    """How often, or how much. Without `times` and `figure`: at least once."""
+    """How often, or how much. Without `times` and `figure`: at least once.
+
+    A plain count only matters up to the greatest number it is compared with: one more than that of the latest touchpoints
+    is all that is needed.
+    """
 
     touch: Touch
     times: Test | None = None
     figure: Figure | None = None
     span: Span | None = None
+    need: Need = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        span, is_counted = self.span, self.touch.where is None and self.figure is None
+        need = Need(
+            self.touch.name,
+            self.touch.channel,
+            limit=_find_saturation(self.times or AT_LEAST_ONCE) if is_counted else None,
+            from_us=span.from_us if isinstance(span, Between) else None,
+            to_us=span.to_us if isinstance(span, Between) else None,
+            window_us=span.window_us if isinstance(span, Within) else None,
+            with_properties=not is_counted,
+        )
+        _set(self, "need", need)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +198,13 @@ class Step:
 class Sequence:
     steps: tuple[Step, ...]
     without: Touch | None = None
+
+    @property
+    def touches(self) -> Iterator[Touch]:
+        """Of the steps in order, then of `without`."""
+        yield from (step.touch for step in self.steps)
+        if self.without is not None:
+            yield self.without
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,3 +250,13 @@ class Bucket:
 
 Leaf: TypeAlias = Trait | View | Did | Sequence | InSegment | Consent | Stage | Tier | Points | Score | Bucket
 Rule: TypeAlias = All | Some | Not | Leaf
+
+
+def _find_saturation(times: Test) -> int:
+    values = times.value if isinstance(times.value, list) else [times.value]
+    return int(max(values)) + 1
+
+
+def _set(node: object, name: str, value: object) -> None:
+    """For what a frozen node works out of itself once."""
+    object.__setattr__(node, name, value)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from services.segmentation.domain import nodes
-from services.segmentation.domain.history import Need, find_needs, walk
-from services.segmentation.domain.nodes import Rule
+from services.segmentation.domain.history import find_needs, find_timed, walk
+from services.segmentation.domain.nodes import Need, Rule
 
 _TRAIT_PARTS: Final = ("traits", "identifiers")
 """E-mail and phone are traits, too, whichever way they came."""
@@ -25,7 +25,7 @@ class Inputs:
 class Segment:
     """A definition ready to be judged. Two of the same id and version are the same."""
 
-    __slots__ = ("id", "inputs", "name", "needs", "rule", "slides", "version")
+    __slots__ = ("id", "inputs", "name", "needs", "rule", "timed", "version")
 
     def __init__(self, id_: str, name: str, version: int, rule: Rule) -> None:
         self.id = id_
@@ -34,7 +34,7 @@ class Segment:
         self.rule = rule
         self.inputs = find_inputs(rule)
         self.needs: tuple[Need, ...] = tuple(dict.fromkeys(find_needs(rule)))
-        self.slides = any(need.window_us is not None for need in self.needs)
+        self.timed = tuple(find_timed(rule))
 
 
 def find_inputs(rule: Rule) -> Inputs:

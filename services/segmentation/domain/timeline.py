@@ -1,44 +1,39 @@
 """When a rule's answer can change: the instants between two judgements, and the next one after."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
-from services.segmentation.domain import nodes
 from services.segmentation.domain.evaluation import evaluate, find_hits
-from services.segmentation.domain.history import (
-    Facts,
-    need_of_did,
-    need_of_since,
-    need_of_touch,
-    touches_of_sequence,
-    walk,
-)
-from services.segmentation.domain.nodes import Did, Rule
+from services.segmentation.domain.history import Behaviour, Facts
+from services.segmentation.domain.nodes import Did, Rule, Sequence, Since, Within
 
 _MOST_TRIES: Final = 64
 
 
-def find_instants(rule: Rule, facts: Facts) -> Iterator[int]:
-    """Every instant, in microseconds, at which the answer may become another: a touchpoint's t, and when it leaves a window."""
-    for node in walk(rule):
+def find_instants(timed: Iterable[Did | Sequence], facts: Facts, after_us: int) -> Iterator[int]:
+    """Every instant after the given one at which an answer may become another: a touchpoint's t, and when it leaves a window.
+
+    `timed`: the rule's conditions on touchpoints (`history.find_timed`).
+    """
+    for node in timed:
         if isinstance(node, Did):
-            hits = find_hits(node.touch, need_of_did(node), facts)
-            yield from (hit.at_us for hit in hits)
-            if isinstance(node.span, nodes.Within):
-                yield from (hit.at_us + node.span.window_us for hit in hits)
-            elif isinstance(node.span, nodes.Since):
-                yield from (hit.at_us for hit in find_hits(node.span.touch, need_of_since(node.span), facts))
-        elif isinstance(node, nodes.Sequence):
-            for touch in touches_of_sequence(node):
-                yield from (hit.at_us for hit in find_hits(touch, need_of_touch(touch), facts))
+            hits, span = find_hits(node.touch, node.need, facts), node.span
+            yield from _later(hits, after_us)
+            if isinstance(span, Within):
+                yield from (at_us + span.window_us for at_us in _later(hits, after_us - span.window_us))
+            elif isinstance(span, Since):
+                yield from _later(find_hits(span.touch, span.need, facts), after_us)
+        else:
+            for touch in node.touches:
+                yield from _later(find_hits(touch, touch.need, facts), after_us)
 
 
-def find_next_change(rule: Rule, facts: Facts, now_us: int) -> int | None:
+def find_next_change(rule: Rule, timed: Iterable[Did | Sequence], facts: Facts, now_us: int) -> int | None:
     """When the answer changes if nothing but time goes on; None: never.
 
     After many instants that change nothing the next one is given all the same: whoever judges then will look further.
     """
-    ahead = sorted({instant for instant in find_instants(rule, facts) if instant > now_us})
+    ahead = sorted(set(find_instants(timed, facts, now_us)))
     if not ahead:
         return None
     is_true = evaluate(rule, facts, now_us)
@@ -46,3 +41,10 @@ def find_next_change(rule: Rule, facts: Facts, now_us: int) -> int | None:
         if tries == _MOST_TRIES or evaluate(rule, facts, instant) != is_true:
             return instant
     return None
+
+
+def _later(hits: list[Behaviour], after_us: int) -> Iterator[int]:
+    for hit in reversed(hits):
+        if hit.at_us <= after_us:
+            return
+        yield hit.at_us

@@ -14,8 +14,9 @@ from libs.events.segments import EdgeCause, SegmentMembershipChanged
 from libs.kit.db import Tx
 from libs.kit.metrics import counter
 from libs.kit.times import from_micros
-from services.segmentation.domain.history import Behaviour, Facts, Need
+from services.segmentation.domain.history import Behaviour, Facts
 from services.segmentation.domain.judging import Edge, Judged, Membership, judge, judge_gone
+from services.segmentation.domain.nodes import Need
 from services.segmentation.domain.segments import Segment
 from services.segmentation.domain.values import Json, decode_json
 from services.segmentation.handlers.context import Segmentation

@@ -9,7 +9,8 @@ from libs.events.touchpoints import EMPTY_OBJECT, TouchpointRecorded
 from libs.kit.db import Tx
 from libs.kit.times import to_micros
 from libs.subscriber import FactTouchpoint
-from services.segmentation.domain.history import Behaviour, Need
+from services.segmentation.domain.history import Behaviour
+from services.segmentation.domain.nodes import Need
 from services.segmentation.domain.parsing.behaviour import CHANNELS
 from services.segmentation.ports import HistoryRequest
 
@@ -17,17 +18,17 @@ _CHANNEL_NUMBERS: Final = {name: number for number, name in enumerate(CHANNELS)}
 _COLUMNS: Final = ("fragment", "name", "at_us", "id", "channel", "currency", "properties")
 _EVER: Final = (1 << 62) - 1
 _COLUMNS_ASKED: Final = "b.at_us, b.id, b.currency, CASE WHEN n.with_properties THEN b.properties END AS properties"
-_WANTED: Final = """b.fragment = n.fragment AND b.name = n.name AND b.at_us >= n.from_us AND b.at_us < n.to_us
-            AND (n.channel IS NULL OR b.channel = n.channel)"""
+_WANTED: Final = """b.fragment = r.fragment AND b.name = n.name AND b.at_us < n.to_us
+            AND b.at_us >= greatest(n.from_us, r.judged_us - n.window_us) AND (n.channel IS NULL OR b.channel = n.channel)"""
 # Later than the last judgement all of them; of the earlier the latest few: two index scans, however long the history is.
 _LOAD: Final = f"""
-    SELECT n.place, hit.* FROM unnest($1::int[], $2::uuid[], $3::text[], $4::smallint[], $5::bigint[], $6::bigint[],
-        $7::bigint[], $8::bigint[], $9::boolean[])
-        AS n (place, fragment, name, channel, from_us, to_us, judged_us, most, with_properties)
+    SELECT r.place, hit.* FROM unnest($1::int[], $2::int[], $3::uuid[], $4::bigint[]) AS r (place, need, fragment, judged_us)
+    JOIN unnest($5::int[], $6::text[], $7::smallint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::boolean[])
+        AS n (need, name, channel, from_us, to_us, window_us, most, with_properties) USING (need)
     CROSS JOIN LATERAL (
-        (SELECT {_COLUMNS_ASKED} FROM behaviours b WHERE {_WANTED} AND b.at_us > n.judged_us)
+        (SELECT {_COLUMNS_ASKED} FROM behaviours b WHERE {_WANTED} AND b.at_us > r.judged_us)
         UNION ALL
-        (SELECT {_COLUMNS_ASKED} FROM behaviours b WHERE {_WANTED} AND b.at_us <= n.judged_us
+        (SELECT {_COLUMNS_ASKED} FROM behaviours b WHERE {_WANTED} AND b.at_us <= r.judged_us
             ORDER BY b.at_us DESC, b.id DESC LIMIT n.most)
     ) AS hit
 """  # noqa: S608 - our own column names
@@ -56,16 +57,18 @@ class PostgresBehaviours:
     async def load(self, tx: Tx, requests: Sequence[HistoryRequest], *, whole: bool = False) -> list[dict[Need, list[Behaviour]]]:
         found: list[dict[Need, list[Behaviour]]] = [{need: [] for need in request.needs} for request in requests]
         places: list[list[Behaviour]] = []
-        columns: list[list[Any]] = [[] for _ in range(9)]
+        rows: list[tuple[Any, ...]] = []
+        numbers: dict[Need, int] = {}
         for request, needs in zip(requests, found, strict=True):
             for need, hits in needs.items():
-                for fragment in request.fragments:
-                    row = (len(places), fragment, *_to_bounds(need, request.judged_us, whole=whole))
-                    for column, value in zip(columns, row, strict=True):
-                        column.append(value)
+                number = numbers.setdefault(need, len(numbers))
+                rows += [(len(places), number, fragment, request.judged_us) for fragment in request.fragments]
                 places.append(hits)
-        if columns[0]:
-            for place, at_us, id_, currency, properties in await tx.fetch(_LOAD, *columns):
+        if rows:
+            asked = [_to_bounds(need, number, whole=whole) for need, number in numbers.items()]
+            for place, at_us, id_, currency, properties in await tx.fetch(
+                _LOAD, *zip(*rows, strict=True), *zip(*asked, strict=True)
+            ):
                 places[place].append(Behaviour((at_us, id_.int), currency, properties))
         for hits in places:
             if len(hits) > 1:
@@ -103,10 +106,14 @@ def _to_order(hit: Behaviour) -> tuple[int, int]:
     return hit.order
 
 
-def _to_bounds(need: Need, judged_us: int, *, whole: bool) -> tuple[Any, ...]:
-    from_us = need.from_us if need.from_us is not None else -_EVER
-    if need.window_us is not None and not whole:
-        from_us = max(from_us, judged_us - need.window_us)
-    channel = _CHANNEL_NUMBERS[need.channel] if need.channel is not None else None
-    to_us = need.to_us if need.to_us is not None else _EVER
-    return need.name, channel, from_us, to_us, judged_us, None if whole else need.limit, need.with_properties
+def _to_bounds(need: Need, number: int, *, whole: bool) -> tuple[Any, ...]:
+    return (
+        number,
+        need.name,
+        _CHANNEL_NUMBERS[need.channel] if need.channel is not None else None,
+        need.from_us if need.from_us is not None else -_EVER,
+        need.to_us if need.to_us is not None else _EVER,
+        None if whole else need.window_us,
+        None if whole else need.limit,
+        need.with_properties,
+    )

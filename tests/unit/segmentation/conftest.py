@@ -6,8 +6,8 @@ from uuid import UUID
 
 import msgspec
 
-from services.segmentation.domain.history import Behaviour, Facts, Need
-from services.segmentation.domain.nodes import Rule
+from services.segmentation.domain.history import Behaviour, Facts
+from services.segmentation.domain.nodes import Need, Rule
 from services.segmentation.domain.parsing import parse_rule
 from services.segmentation.domain.segments import Segment
 from services.segmentation.domain.values import make_exact

@@ -73,5 +73,5 @@ def test_the_next_change_is_when_the_answer_changes(body: Any, history: list[Any
     facts = make_facts([segment], history, judged=now, view=view)
     answers = {second: reference.rule(body, history, second, view, lambda _: False) for second in range(now, END + 10)}
     expected = next((second for second, answer in answers.items() if answer != answers[now]), None)
-    due = find_next_change(segment.rule, facts, now * SECOND)
+    due = find_next_change(segment.rule, segment.timed, facts, now * SECOND)
     assert due == (None if expected is None else expected * SECOND)
