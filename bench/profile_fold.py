@@ -2,8 +2,8 @@
 
     python -m bench.profile_fold [--events 40000] [--batch 2000] [--json]
 
-`distinct`: every touchpoint is another profile's, the worst case. `zipf`: a few customers do most of it. Half of the profiles have
-two fragments; all have 15 traits, consent, attribution and a history. PostgreSQL: RAPPORT_POSTGRES, else one of its own.
+`distinct`: every touchpoint is another profile's, the worst case. `zipf`: a few customers do most of it. Half of the profiles
+have two fragments; all have 15 traits, consent, attribution and a history. PostgreSQL: RAPPORT_POSTGRES, else one of its own.
 """
 
 import argparse
@@ -36,6 +36,7 @@ from services.profile.store.facts import PostgresFacts
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 MIGRATIONS = Path(__file__).resolve().parents[1] / "services" / "profile" / "migrations"
+MIX = {"page": 60, "track": 10, "order": 15, "refund": 3, "identify": 4, "opened": 3, "review": 3, "ticket": 2}
 _TWO_FRAGMENTS_EVERY = 2
 
 
@@ -144,24 +145,26 @@ class Customers:
 
     def make_any(self, who: int) -> TouchpointRecorded:
         """The mix of a shop: mostly pages, one in seven an order."""
-        dice = self.rng.random()
-        if dice < 0.6:
-            return self._make(who, "page", "Page Viewed")
-        if dice < 0.7:
-            return self._make(who, "track", "Product Viewed")
-        if dice < 0.85:
-            return self._make_order(who)
-        if dice < 0.88:
-            order = OrderStatement(step="refunded", order_id=f"o{self.number}", amount="1.50", currency="EUR")
-            return self._make(who, "track", "Order Refunded", channel="server", order=order)
-        if dice < 0.92:
-            return self._make(who, "identify", "Identified", traits={"plan": "silver", "trait_3": self.number}, email=True)
-        if dice < 0.95:
-            return self._make(who, "track", "Email Opened", channel="email", properties={"email_id": f"m{self.number}"})
-        if dice < 0.98:
-            properties = {"review_id": f"r{self.number}", "rating": "4"}
-            return self._make(who, "track", "Product Reviewed", properties=properties)
-        return self._make(who, "track", "Support Ticket Opened", channel="support", properties={"ticket_id": f"t{self.number}"})
+        (what,) = self.rng.choices(list(MIX), MIX.values())
+        number = self.number
+        match what:
+            case "order":
+                return self._make_order(who)
+            case "refund":
+                refund = OrderStatement(step="refunded", order_id=f"o{number}", amount="1.50", currency="EUR")
+                made = self._make(who, "track", "Order Refunded", channel="server", order=refund)
+            case "identify":
+                made = self._make(who, "identify", "Identified", traits={"plan": "silver", "trait_3": number}, email=True)
+            case "opened":
+                made = self._make(who, "track", "Email Opened", channel="email", properties={"email_id": f"m{number}"})
+            case "review":
+                made = self._make(who, "track", "Product Reviewed", properties={"review_id": f"r{number}", "rating": "4"})
+            case "ticket":
+                ticket = {"ticket_id": f"t{number}"}
+                made = self._make(who, "track", "Support Ticket Opened", channel="support", properties=ticket)
+            case _:
+                made = self._make(who, what, "Page Viewed" if what == "page" else "Product Viewed")
+        return made
 
     def _make_order(self, who: int) -> TouchpointRecorded:
         order = OrderStatement(step="completed", order_id=f"o{self.number + 1}", amount="19.99", currency="EUR")
@@ -317,8 +320,8 @@ def main() -> None:
         return
     for one in results:
         print(
-            f"{one.name:28} {one.events:7} touchpoints, {one.profiles:6} profiles: {one.python_us_per_event:6.1f} us Python,"
-            f" {one.wall_us_per_event:6.1f} us wall; state {one.state_bytes} B, totals {one.totals_bytes} B, view {one.core_bytes} B"
+            f"{one.name:26} {one.events:6} touchpoints, {one.profiles:6} profiles: {one.python_us_per_event:6.1f} us Python,"
+            f" {one.wall_us_per_event:6.1f} us wall; bytes: state {one.state_bytes}, totals {one.totals_bytes}, view {one.core_bytes}"
         )
 
 

@@ -3,7 +3,7 @@
 Decides which kinds of touchpoint move which parts of the view. Applying the same touchpoint twice is the caller's to prevent.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Final
 from uuid import UUID
 
@@ -34,7 +34,7 @@ from services.profile.domain.facts import (
 from services.profile.domain.lead import fold_capture, fold_stage, read_stage
 from services.profile.domain.rows import RowBook
 from services.profile.domain.sessions import is_activity
-from services.profile.domain.state import ACCOUNTS, ATTRIBUTION, CONSENT, LEAD, SURVEYS, TRAITS, OpenState, State
+from services.profile.domain.state import ACCOUNTS, ATTRIBUTION, CONSENT, LEAD, SURVEYS, TRAITS, OpenState, OpenStates, State
 from services.profile.domain.surveys import SurveyAnswer, read_answer
 from services.profile.domain.totals import FORMAT, Totals, decode_totals, encode_totals
 from services.profile.domain.touchpoint import Touchpoint
@@ -53,42 +53,43 @@ class _Stage(Struct):
 _answer = msgspec.json.Decoder(SurveyAnswer).decode
 _stage = msgspec.json.Decoder(_Stage).decode
 _NOTHING_REFUSED: Final[Refused] = ()
+_NOBODY: Final[frozenset[UUID]] = frozenset()
 
 
 class Folding:
     """`base`: fragments that `totals` count already; other members with a state are added whole. `core`: the view as it stood."""
 
-    __slots__ = ("_changed", "_core", "_open", "_score", "_totals", "activity", "added", "rows", "touched")
+    __slots__ = ("_core", "_score", "_states", "_totals", "activity", "added", "rows", "touched")
 
     def __init__(
         self,
-        members: Iterable[UUID],
-        base: frozenset[UUID],
+        members: Collection[UUID],
+        base: Collection[UUID],
         states: Mapping[UUID, bytes],
         totals: bytes,
         core: bytes,
         *,
         score: Score,
     ) -> None:
-        self._open = {fragment: OpenState(states[fragment]) for fragment in members}
+        self._states = OpenStates(members, states)
         self._totals = decode_totals(totals)
         self._core = core
         self._score = score
-        self._changed: set[UUID] = set()
-        self.added = tuple(fragment for fragment in self._open if fragment not in base and states[fragment])
+        known = base if len(base) == len(members) else frozenset(base)
+        self.added = _NOBODY if known is base else frozenset(one for one in members if one not in known and states[one])
         self.touched: set[str] = set()
-        self.rows = RowBook(base, self._totals)
-        self.activity = ActivityBook(base, self.added, self._open, self._totals)
+        self.rows = RowBook(base, self.added, self._totals)
+        self.activity = ActivityBook(base, self.added, self._states, self._totals)
         if self.added or not core or not totals or self._totals.format != FORMAT:
             self.touched |= ALL_PARTS
             self._totals.format = FORMAT
         for fragment in self.added:
-            self._add_small(self._open[fragment])
+            self._add_small(self._states[fragment])
 
     def fold(self, fragment: UUID, touchpoint: Touchpoint, refused: Refused = _NOTHING_REFUSED) -> None:
         """Fold a touchpoint in the fragment of its strongest identifier."""
-        opened = self._open[fragment]
-        self._changed.add(fragment)
+        opened = self._states[fragment]
+        opened.is_changed = True
         t_us = to_micros(touchpoint.occurred_at)
         self._see(opened.state, t_us)
         kind = touchpoint.kind
@@ -97,7 +98,7 @@ class Folding:
             self._totals.page_views += 1
             self.touched.add("web")
         if is_activity(kind, touchpoint.channel):
-            self.activity.fold(fragment, t_us)
+            opened.points.append(t_us)
             self.touched.add("web")
         by = touchpoint.id.bytes
         self._fold_traits(opened, touchpoint, refused, t_us, by)
@@ -117,8 +118,8 @@ class Folding:
 
     def finish(self) -> tuple[dict[UUID, bytes], bytes, bytes]:
         """Changed states by fragment, the totals and the view's members, once rows and activity are settled."""
-        core = render_core(self._core, self.touched, self._totals, self._open.values())
-        return {fragment: self._open[fragment].encode() for fragment in self._changed}, encode_totals(self._totals), core
+        core = render_core(self._core, self.touched, self._totals, self._states)
+        return self._states.encode_changed(), encode_totals(self._totals), core
 
     @property
     def totals(self) -> Totals:
@@ -126,13 +127,17 @@ class Folding:
         return self._totals
 
     def _see(self, state: State, t_us: int) -> None:
-        for seen in (state, self._totals):
-            if seen.first_us is None or t_us < seen.first_us:
-                seen.first_us = t_us
-                self.touched.add("seen")
-            if seen.last_us is None or t_us > seen.last_us:
-                seen.last_us = t_us
-                self.touched.add("seen")
+        if state.first_us is None or t_us < state.first_us:
+            state.first_us = t_us
+        if state.last_us is None or t_us > state.last_us:
+            state.last_us = t_us
+        totals = self._totals
+        if totals.first_us is None or t_us < totals.first_us:
+            totals.first_us = t_us
+            self.touched.add("first_seen")
+        if totals.last_us is None or t_us > totals.last_us:
+            totals.last_us = t_us
+            self.touched.add("last_seen")
 
     def _add_small(self, opened: OpenState) -> None:
         """What a joining fragment brings that isn't in rows; its sessions and rows come as news."""
@@ -176,7 +181,7 @@ class Folding:
             score = None if text is None else self._score(text)
             self.rows.fold(fragment, *read_mention(read_properties(touchpoint.properties), score, own_id, t_us, by))
         else:
-            self._fold_small(self._open[fragment], touchpoint, t_us, by)
+            self._fold_small(self._states[fragment], touchpoint, t_us, by)
 
     def _fold_small(self, opened: OpenState, touchpoint: Touchpoint, t_us: int, by: bytes) -> None:
         if touchpoint.name == "Survey Answered":

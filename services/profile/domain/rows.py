@@ -38,10 +38,11 @@ class ChangedRow(NamedTuple):
 class RowBook:
     """Ask `want_keys`, `want_refunds`, `want_siblings` in this order, adding the rows found for each; then `settle`."""
 
-    __slots__ = ("_asked", "_base", "_new", "_rows", "_totals", "moved_days")
+    __slots__ = ("_added", "_asked", "_base", "_new", "_rows", "_totals", "moved_days")
 
-    def __init__(self, base: Collection[UUID], totals: Totals) -> None:
+    def __init__(self, base: Collection[UUID], added: frozenset[UUID], totals: Totals) -> None:
         self._base = base
+        self._added = added
         self._totals = totals
         self._new: dict[FactKey, dict[UUID, Any]] = {}
         self._rows: dict[FactKey, dict[UUID, Any]] = {}
@@ -84,10 +85,10 @@ class RowBook:
         """Move the totals. Gives the rows to write, the parts of the view that moved, and whether first and last order stand."""
         news = self._news()
         affected = self._affected_orders()
-        before = {key: value for key in self._rows if (value := self._merge(key, self._base)) is not None}
+        before = {key: value for key in self._rows if (value := self._merge(key, without=self._added)) is not None}
         settled_before = list(_settle_groups(before, affected, news))
         changed = list(self._take_in_new())
-        after = {key: value for key in self._rows if (value := self._merge(key, None)) is not None}
+        after = {key: value for key in self._rows if (value := self._merge(key)) is not None}
         for key in news:
             self._count(key, before.get(key), after[key])
         standing = self._move_orders(settled_before, list(_settle_groups(after, affected, news)))
@@ -102,8 +103,9 @@ class RowBook:
 
     def _news(self) -> set[FactKey]:
         """Keys that the batch or an added fragment speaks of."""
-        added = {key for key, told in self._rows.items() if any(fragment not in self._base for fragment in told)}
-        return added | self._new.keys()
+        if not self._added:
+            return set(self._new)
+        return {key for key, told in self._rows.items() if not self._added.isdisjoint(told)} | self._new.keys()
 
     def _affected_orders(self) -> set[bytes]:
         return {key.key for key in self._news() if key.part == Part.ORDER} | self._named_orders()
@@ -119,11 +121,11 @@ class RowBook:
             if value.order_id is not None
         }
 
-    def _merge(self, key: FactKey, fragments: Collection[UUID] | None) -> Any:
+    def _merge(self, key: FactKey, *, without: Collection[UUID] = ()) -> Any:
         merge = RULES[key.part].merge
         merged = None
         for fragment, value in self._rows[key].items():
-            if fragments is None or fragment in fragments:
+            if fragment not in without:
                 merged = value if merged is None else merge(merged, value)
         return merged
 

@@ -49,3 +49,19 @@ def compute_windows(intervals: Iterable[Interval]) -> list[Interval]:
 def is_in_order(points: Sequence[int], latest: Interval | None) -> bool:
     """Whether activity can be joined knowing only the latest interval: nothing of it lies before that one's start."""
     return latest is None or min(points) >= latest[0]
+
+
+def extend_latest(latest: Interval | None, points: Sequence[int]) -> tuple[list[Interval], Interval]:
+    """`join_intervals` for points (at least one) that are in order: the intervals that are over now, and the new latest."""
+    over: list[Interval] = []
+    for point in sorted(points):
+        if latest is None:
+            latest = (point, point)
+        elif point - latest[1] > GAP_US:
+            over.append(latest)
+            latest = (point, point)
+        elif point > latest[1]:
+            latest = (latest[0], point)
+    if latest is None:
+        raise ValueError("no points")
+    return over, latest

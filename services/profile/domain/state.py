@@ -4,8 +4,9 @@ Every member is a mergeable value (least, greatest, sum, latest word), so touchp
 Sections stay encoded until a touchpoint touches them: most touchpoints move only the few integers in front.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final, Generic, TypeVar, cast
+from uuid import UUID
 
 import msgspec
 from msgspec import Raw, Struct
@@ -26,7 +27,7 @@ T = TypeVar("T")
 encode_packed = msgspec.msgpack.Encoder(uuid_format="bytes").encode
 
 
-class State(Struct, array_like=True):
+class State(Struct, array_like=True, gc=False):
     """`session`: the latest interval of web or mobile activity. Sections are MessagePack, nil while nothing is in them."""
 
     format: int = FORMAT
@@ -65,12 +66,17 @@ _decode = msgspec.msgpack.Decoder(State).decode
 
 
 class OpenState:
-    """A state being folded. `edit` opens a section to be changed, `read` to be looked at; `encode` writes what was edited."""
+    """A state being folded. `edit` opens a section to be changed, `read` to be looked at; `encode` writes what was edited.
 
-    __slots__ = ("_edited", "_opened", "state")
+    `points` are the batch's activity in this fragment, not yet in `state.session`; `is_changed`: whether anything was folded.
+    """
+
+    __slots__ = ("_edited", "_opened", "is_changed", "points", "state")
 
     def __init__(self, packed: bytes) -> None:
         self.state = _decode(packed) if packed else State()
+        self.points: list[int] = []
+        self.is_changed = False
         self._opened: dict[str, Any] = {}
         self._edited: set[str] = set()
 
@@ -89,14 +95,37 @@ class OpenState:
     def encode(self) -> bytes:
         for name in self._edited:
             setattr(self.state, name, Raw(encode_packed(self._opened[name])))
-        self._edited.clear()
         return encode_packed(self.state)
 
 
 _NIL_BYTES: Final = bytes(_NIL)
 
 
-def merge_section(states: Iterable[OpenState], section: Section[T]) -> T:
-    """The section over several fragments, to be looked at, not changed."""
-    opened = [state.read(section) for state in states]
+class OpenStates:
+    """The states of a profile's fragments, opened when first asked for."""
+
+    __slots__ = ("_opened", "_packed", "members")
+
+    def __init__(self, members: Collection[UUID], packed: Mapping[UUID, bytes]) -> None:
+        self.members = members
+        self._packed = packed
+        self._opened: dict[UUID, OpenState] = {}
+
+    def __getitem__(self, fragment: UUID) -> OpenState:
+        opened = self._opened.get(fragment)
+        if opened is None:
+            opened = self._opened[fragment] = OpenState(self._packed[fragment])
+        return opened
+
+    def active(self) -> list[tuple[UUID, OpenState]]:
+        """Fragments with activity in this batch."""
+        return [one for one in self._opened.items() if one[1].points]
+
+    def encode_changed(self) -> dict[UUID, bytes]:
+        return {fragment: opened.encode() for fragment, opened in self._opened.items() if opened.is_changed}
+
+
+def merge_section(states: OpenStates, section: Section[T]) -> T:
+    """The section over all fragments, to be looked at, not changed."""
+    opened = [states[fragment].read(section) for fragment in states.members]
     return opened[0] if len(opened) == 1 else section.merge(opened)

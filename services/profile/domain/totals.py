@@ -18,7 +18,7 @@ PARTS: Final = 6
 """How many parts of rows there are (`facts.Part`)."""
 
 
-class Money(Struct, array_like=True):
+class Money(Struct, array_like=True, gc=False):
     """One currency, in minor units. `orders`: how many that count are in it; `named`: how many orders or refunds are, at all."""
 
     gross: Exact = 0
@@ -27,7 +27,7 @@ class Money(Struct, array_like=True):
     named: int = 0
 
 
-class Totals(Struct, array_like=True):
+class Totals(Struct, array_like=True, gc=False):
     """`rows`: distinct keys by part, in the order of `facts.Part`. `session`: a stretch of the latest session, surely its end.
     `rating_sum` is in units of `facts.RATING_SCALE`, `sentiment_sum` in ten-thousandths.
     """

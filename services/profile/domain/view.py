@@ -14,7 +14,7 @@ from services.profile.domain.attribution import render_attribution
 from services.profile.domain.consent import render_consents
 from services.profile.domain.facts import MESSAGE_CHANNELS, MESSAGE_STATES, RATING_SCALE, SENTIMENT_SCALE, Part
 from services.profile.domain.lead import render_lead
-from services.profile.domain.state import ACCOUNTS, ATTRIBUTION, CONSENT, LEAD, TRAITS, OpenState, Section, merge_section
+from services.profile.domain.state import ACCOUNTS, ATTRIBUTION, CONSENT, LEAD, TRAITS, OpenStates, Section, merge_section
 from services.profile.domain.surveys import render_score
 from services.profile.domain.totals import Totals
 from services.profile.domain.traits import render_traits
@@ -110,11 +110,11 @@ _AGGREGATES: Final[dict[str, Callable[[Totals], bytes]]] = {
 }
 
 
-def _rendering(section: Section[T], render: Callable[[T], bytes]) -> Callable[[Collection[OpenState]], bytes]:
+def _rendering(section: Section[T], render: Callable[[T], bytes]) -> Callable[[OpenStates], bytes]:
     return lambda states: render(merge_section(states, section))
 
 
-_SECTIONS: Final[dict[str, Callable[[Collection[OpenState]], bytes]]] = {
+_SECTIONS: Final[dict[str, Callable[[OpenStates], bytes]]] = {
     "traits": _rendering(TRAITS, render_traits),
     "attribution": _rendering(ATTRIBUTION, render_attribution),
     "consent": _rendering(CONSENT, render_consents),
@@ -122,18 +122,19 @@ _SECTIONS: Final[dict[str, Callable[[Collection[OpenState]], bytes]]] = {
     "accounts": _rendering(ACCOUNTS, render_accounts),
 }
 
-ALL_PARTS: Final = frozenset({"seen", *_AGGREGATES, *_SECTIONS})
-"""Names of the parts, as `ProfileChanged.parts` tells them; `seen` is first_seen_at and last_seen_at."""
+ALL_PARTS: Final = frozenset({"first_seen", "last_seen", *_AGGREGATES, *_SECTIONS})
+"""Names of the parts, as `ProfileChanged.parts` tells them."""
 
 
-def render_core(previous: bytes, touched: Collection[str], totals: Totals, states: Collection[OpenState]) -> bytes:
+def render_core(previous: bytes, touched: Collection[str], totals: Totals, states: OpenStates) -> bytes:
     """Members of a JSON object, without its braces. `previous` is what stood before; only `touched` parts are rendered anew.
 
     `states` are of all the profile's fragments. An empty `previous` needs all parts.
     """
     core = _decode(b"{%b}" % previous)
-    if "seen" in touched:
+    if "first_seen" in touched:
         core.first_seen_at = Raw(render_time(totals.first_us))
+    if "last_seen" in touched:
         core.last_seen_at = Raw(render_time(totals.last_us))
     for name in touched:
         aggregate = _AGGREGATES.get(name)

@@ -28,8 +28,8 @@ _NEXT_PAGE = 512
 class ProfileWork:
     """One profile's share of a batch.
 
-    In: `members` after the batch's links, with all their `states` (b"": none yet); `own_before`, the members whom `totals` (b"": a
-    new profile) count; `absorbed`, what it took in: (id, members, totals) of each; `applied`, the new touchpoints with the
+    In: `members` after the batch's links, with all their `states` (b"": none yet); `own_before`, the members whom `totals` (b"":
+    a new profile) count; `absorbed`, what it took in: (id, members, totals) of each; `applied`, the new touchpoints with the
     fragment each is folded in. Out: `changed_states`, `parts`, `totals`, `core`.
 
     `refused`: by touchpoint id, (kind, value) of the identifiers that resolution refused on it. `core`: on the way in what was
@@ -91,14 +91,15 @@ async def fold_rows(rows: FactRows, work: Sequence[ProfileWork], *, sentiment: C
 class _Open:
     work: ProfileWork
     base_id: UUID | None
-    base: frozenset[UUID]
+    base: tuple[UUID, ...]
     folding: Folding
 
 
 def _open(work: ProfileWork, score: Callable[[str], str]) -> _Open:
-    base_id, before, totals = _choose_base(work)
-    base = frozenset(before)
-    folding = Folding(work.members, base, work.states, totals, work.core, score=score)
+    base_id, base, totals = _choose_base(work)
+    # After a merge nothing of the root's old view need hold: it may have been the side that brought nothing.
+    core = b"" if work.absorbed else work.core
+    folding = Folding(work.members, base, work.states, totals, core, score=score)
     refused = work.refused
     for fragment, touchpoint in work.applied:
         folding.fold(fragment, touchpoint, refused.get(touchpoint.id, ()))
@@ -182,8 +183,8 @@ async def _hand_over_days(rows: FactRows, batch: Sequence[_Open]) -> None:
     gone: list[UUID] = []
     moves: list[tuple[UUID, UUID]] = []
     for one in batch:
-        sides = [one.work.profile_id, *(absorbed[0] for absorbed in one.work.absorbed)]
-        if len(sides) > 1 or one.work.rebuild:
+        if one.work.absorbed or one.work.rebuild:
+            sides = [one.work.profile_id, *(absorbed[0] for absorbed in one.work.absorbed)]
             gone += [side for side in sides if side != one.base_id]
             if one.base_id is not None and one.base_id != one.work.profile_id:
                 moves.append((one.base_id, one.work.profile_id))

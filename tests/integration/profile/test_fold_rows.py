@@ -1,0 +1,87 @@
+"""The store of rows on PostgreSQL, and the whole fold on it against the plain reference."""
+
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from libs.events.touchpoints import TouchpointRecorded
+from libs.kit.db import Database
+from services.profile.adapters.sentiment import VaderSentiment
+from services.profile.handlers.fold_profiles import FactRows, ProfileWork, fold_profiles
+from services.profile.store.facts import PostgresFacts
+from tests.builders.touchpoints import make_fragment, make_touchpoint
+from tests.support.fact_rows_suite import CHECKS
+from tests.support.fold_histories import FRAGMENTS, histories
+from tests.support.folding import FoldingBook, score_by_length_exactly
+from tests.support.profile_reference import compute_core
+
+History = list[tuple[UUID, TouchpointRecorded]]
+ALL = [make_fragment(*named.split(":", 1)) for named in FRAGMENTS]
+
+
+@pytest.mark.parametrize("check", CHECKS)
+async def test_postgresql_keeps_rows_as_the_suite_says(check: Callable[[FactRows], Awaitable[None]], database: Database) -> None:
+    async with database.transaction() as tx:
+        await check(PostgresFacts(tx))
+
+
+async def live(database: Database, history: History, rng: random.Random) -> None:
+    """One transaction a batch, merges in between, compared after each."""
+    book = FoldingBook(None)  # type: ignore[arg-type]
+    applied: History = []
+    while len(applied) < len(history):
+        batch = history[len(applied) : len(applied) + rng.randint(1, 8)]
+        joined = [(rng.choice(ALL), rng.choice(ALL))] if rng.random() < 0.3 else []
+        async with database.transaction() as tx:
+            book.rows = PostgresFacts(tx)
+            await book.apply(batch, joined=joined)
+        applied += batch
+        for members in book.groups():
+            mine: list[Any] = [(touchpoint, ()) for fragment, touchpoint in applied if fragment in members]
+            if mine:
+                assert book.view(members[0]) == compute_core(mine, score_by_length_exactly)
+
+
+@given(history=histories(max_size=40), seed=st.integers(0, 1000))
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_random_histories_give_the_reference_on_postgresql(history: History, seed: int, database: Database) -> None:
+    async with database.connection() as connection:
+        await connection.execute("TRUNCATE facts, sessions, order_days")
+    await live(database, history, random.Random(seed))
+
+
+@given(history=histories("order", "tangle", "activity", max_size=40), seed=st.integers(0, 1000))
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_orders_and_sessions_give_the_reference_on_postgresql(history: History, seed: int, database: Database) -> None:
+    async with database.connection() as connection:
+        await connection.execute("TRUNCATE facts, sessions, order_days")
+    await live(database, history, random.Random(seed))
+
+
+async def test_a_batch_folds_many_profiles_at_once_and_mentions_get_vaders_score(database: Database) -> None:
+    sentiment = VaderSentiment()
+    work = []
+    for number in range(50):
+        fragment = make_fragment("user_id", str(number))
+        by = (f"user_id:{number}",)
+        texts = {"text": "I love this shop, it is great!"} if number % 2 else {"text": "Terrible. I hate it."}
+        told = [
+            make_touchpoint(2 * number, name="Social Mention Posted", by=by, properties=texts),
+            make_touchpoint(2 * number + 1, kind="page", channel="web", by=by),
+        ]
+        work.append(ProfileWork(UUID(int=number), (fragment,), (), (), [(fragment, one) for one in told], {fragment: b""}, b""))
+    sentiment.warm(touchpoint for one in work for _, touchpoint in one.applied)
+    async with database.transaction() as tx:
+        await fold_profiles(tx, work, sentiment=sentiment)
+        assert await tx.fetchval("SELECT count(*) FROM facts") == 50
+    for number, one in enumerate(work):
+        average = b"0.86" if number % 2 else b"-0.78"
+        assert b'"social":{"mentions":1,"sentiment_average":%b}' % average in one.core
+        assert b'"web":{"page_views":1,"sessions":1,' in one.core
+        assert list(one.changed_states) == list(one.members)
+        assert {"web", "social"} <= one.parts
