@@ -1,0 +1,257 @@
+"""Several workers, lost connections, crashes between commit and publish, replays: the end is what the plain reference says."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from random import Random
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import pytest
+
+from libs.durable.outbox import PostgresOutbox
+from libs.events import codec
+from libs.events.envelope import Incoming, Outgoing
+from libs.events.profiles import ProfileChanged
+from libs.events.touchpoints import TouchpointRecorded
+from libs.kit.clock import SystemClock
+from libs.kit.db import Database, Tx
+from libs.messaging.consumer import BatchConsumer
+from libs.messaging.errors import ConsumerStopped, PublishFailed
+from libs.messaging.fake_broker import FakeBroker
+from libs.messaging.policy import ConsumerPolicy
+from libs.messaging.ports import Outbox, Publisher, RecordSource, StagedId
+from libs.subscriber import Arrivals
+from services.profile.consumer import GROUP, build_handlers
+from services.profile.domain.identity import Rules
+from services.profile.handlers.apply_touchpoints import Applying
+from services.profile.main import load_current
+from services.profile.store.facets import PostgresFacets
+from services.profile.store.graph import PostgresGraph
+from services.profile.store.outcomes import find_outcomes
+from services.profile.upkeep import FacetFlusher
+from tests.integration.profile.driving import KEY, Profiles, encode_touchpoint, fold, make_order, make_touchpoint
+from tests.integration.profile.running import make_balance
+from tests.support.eventually import eventually
+from tests.support.profile_reference import ProfileReference, label_of
+
+SCORE = lambda _text: Fraction(0)  # noqa: E731 - what the driven service scores, too
+NAMES = ["e1", "e2", "e3", "e4", "d1", "d2", "d3", "d4", "d5", "x1", "x2", "c1", "c2"]
+POLICY = ConsumerPolicy(batch_max_records=4, backoff_min_s=0.005, backoff_max_s=0.05, sweep_interval_s=0.05, poll_timeout_s=0.05)
+
+
+class CrashError(Exception):
+    """The process ends here, as far as the outbox can tell."""
+
+
+@dataclass
+class CrashingOutbox:
+    """Ends the consumer now and then after a commit: nothing, or everything but the outbox row's end, was done."""
+
+    outbox: PostgresOutbox
+    publisher: Publisher
+    random: Random
+    ratio: float
+
+    async def stage(self, tx: Tx, messages: Sequence[Outgoing]) -> StagedId | None:
+        return await self.outbox.stage(tx, messages)
+
+    async def publish(self, staged: StagedId, messages: Sequence[Outgoing]) -> None:
+        chance = self.random.random()
+        if chance < self.ratio:
+            if chance < self.ratio / 2:
+                await self.publisher.publish(messages)
+            raise CrashError
+        await self.outbox.publish(staged, messages)
+
+    async def sweep(self) -> int:
+        return await self.outbox.sweep()
+
+
+@dataclass
+class FlakyPublisher:
+    """Fails now and then, with or without the records in the log."""
+
+    publisher: Publisher
+    random: Random
+    ratio: float
+
+    async def publish(self, messages: Sequence[Outgoing]) -> None:
+        chance = self.random.random()
+        if chance < self.ratio:
+            if chance < self.ratio / 2:
+                await self.publisher.publish(messages)
+            raise PublishFailed("injected")
+        await self.publisher.publish(messages)
+
+
+@dataclass
+class LossyDatabase:
+    """Loses the connection now and then, before a commit."""
+
+    database: Database
+    random: Random
+    ratio: float
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Tx]:
+        async with self.database.transaction() as tx:
+            yield tx
+            if self.random.random() < self.ratio:
+                raise ConnectionResetError
+
+
+def build_consumer(database: Any, outbox: Outbox, source: RecordSource) -> BatchConsumer:
+    clock = SystemClock()
+    applying = Applying(PostgresGraph(), PostgresFacets(), fold, Rules(), KEY.fragment_id, clock)
+    handlers = build_handlers(applying, Arrivals(database, clock, find=find_outcomes))
+    return BatchConsumer(
+        group=GROUP, handlers=handlers, source=source, database=database, outbox=outbox, clock=clock, policy=POLICY
+    )
+
+
+async def keep_running(build: Any, stop: asyncio.Event) -> int:
+    """A worker that is started again whenever it crashes; how often it was."""
+    crashes = 0
+    while not stop.is_set():
+        try:
+            await build().run(stop)
+        except ConsumerStopped as stopped:
+            assert "CrashError" in stopped.reason, stopped.reason  # noqa: PT017 - the loop goes on
+            crashes += 1
+    return crashes
+
+
+def make_history(random: Random, count: int) -> list[TouchpointRecorded]:
+    history = []
+    for number in range(count):
+        named = random.sample(NAMES, random.choice([1, 1, 2, 2, 3]))
+        minute = random.randrange(5000)
+        if random.random() < 0.5:
+            amount, order = str(random.randrange(1, 500)), f"o{random.randrange(12)}"
+            history.append(make_order(number, *named, order_id=order, amount=amount, minute=minute))
+        else:
+            history.append(make_touchpoint(number, *named, kind="page", name="Page Viewed", minute=minute))
+    return history
+
+
+async def check_truth(database: Database, records: Sequence[Incoming], history: Sequence[TouchpointRecorded]) -> None:
+    """Views and groups are the reference's, and the compacted log ends with what the rows say."""
+    reference = ProfileReference(SCORE)
+    for touchpoint in history:
+        reference.feed(touchpoint)
+    expected = reference.views()
+    profiles = Profiles(database)
+    rows = await profiles.fetch("SELECT id, version, members, absorbed_into, core, identifiers FROM profiles WHERE version > 0")
+    found = {}
+    for row in rows:
+        if row["absorbed_into"] is None:
+            identifiers = [(one["kind"], one["value"]) for one in msgspec.json.decode(row["identifiers"])]
+            core = msgspec.json.decode(b"{%b}" % row["core"])
+            found[label_of(identifiers)] = {"aggregates": core["aggregates"], "last_seen_at": core["last_seen_at"]}
+    wanted = {label: {"aggregates": view["aggregates"], "last_seen_at": view["last_seen_at"]} for label, view in expected.items()}
+    assert found == wanted
+    last: dict[bytes, ProfileChanged] = {}
+    told: set[UUID] = set()
+    for record in sorted(records, key=lambda record: (record.partition, record.offset)):
+        event = codec.decode(record)
+        if isinstance(event, ProfileChanged):
+            last[record.key or b""] = event
+            told.update(msgspec.json.decode(bytes(one.body))["id"] for one in event.touchpoints)
+    assert {UUID(str(one)) for one in told} == {touchpoint.id for touchpoint in history}
+    assert {event.profile_id: event.version for event in last.values()} == {row["id"]: row["version"] for row in rows}
+    for event in last.values():
+        row = next(row for row in rows if row["id"] == event.profile_id)
+        assert {member.fragment for member in event.members} == set(row["members"])
+        assert event.absorbed_into == row["absorbed_into"]
+
+
+async def dump(database: Database) -> list[Any]:
+    statements = (
+        "SELECT id, version, members, core, totals, nodes FROM profiles ORDER BY id",
+        "SELECT id, profile_id, state FROM fragments ORDER BY id",
+        "SELECT * FROM timeline ORDER BY id",
+        "SELECT * FROM links ORDER BY a, b",
+        "SELECT * FROM history ORDER BY applied, other_id",
+    )
+    return [await Profiles(database).fetch(statement) for statement in statements]
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_workers_that_crash_and_lose_connections_end_with_the_plain_truth(database: Database, seed: int) -> None:
+    random = Random(seed)
+    broker = FakeBroker(partitions=3)
+    publisher = broker.publisher()
+    history = make_history(random, 60)
+    copies = [one for one in history if random.random() < 0.3]
+    flaky = FlakyPublisher(publisher, random, 0.15)
+    outbox = CrashingOutbox(PostgresOutbox(database, flaky, current=load_current), publisher, random, 0.2)
+    lossy = LossyDatabase(database, random, 0.1)
+    stop = asyncio.Event()
+    workers = [
+        asyncio.create_task(keep_running(lambda: build_consumer(lossy, outbox, broker.source(GROUP)), stop)) for _ in range(3)
+    ]
+    flusher = FacetFlusher(database, outbox, PostgresGraph(), PostgresFacets(), SystemClock(), 0)  # type: ignore[arg-type]
+    for number, touchpoint in enumerate([*history, *copies]):
+        await broker.publisher().publish([encode_touchpoint(touchpoint)])
+        if number % 5 == 0 and (some := await Profiles(database).fetch("SELECT id FROM profiles WHERE version > 0")):
+            balance = make_balance(random.choice(some)["id"], number + 1, number)
+            await broker.publisher().publish([balance])
+            await asyncio.gather(flusher.flush(), return_exceptions=True)
+    await eventually(
+        lambda: sum(broker.committed(GROUP).get(key, 0) for key in broker.committed(GROUP)),
+        until=lambda done: (
+            done >= sum(len(broker.records(topic)) for topic in ("touchpoints", "segment-changes", "loyalty-events"))
+        ),
+        within_s=60,
+    )
+    outbox.ratio = flaky.ratio = 0.0
+    await eventually(
+        lambda: Profiles(database).fetch("SELECT count(*) FROM outbox"), until=lambda rows: rows == [(0,)], within_s=30
+    )
+    stop.set()
+    assert sum(await asyncio.gather(*workers)) > 0
+    assert broker.records("profile-touchpoints-dlq") == []
+    await check_truth(database, broker.records("profile-changes"), history)
+
+
+async def test_a_replay_from_the_beginning_changes_nothing_and_tells_nothing(database: Database) -> None:
+    broker = FakeBroker(partitions=2)
+    outbox = PostgresOutbox(database, broker.publisher(), current=load_current)
+    history = make_history(Random(99), 50)
+    await broker.publisher().publish([encode_touchpoint(one) for one in history])
+
+    async def consume_all() -> None:
+        stop = asyncio.Event()
+        running = asyncio.create_task(build_consumer(database, outbox, broker.source(GROUP)).run(stop))
+        await eventually(lambda: sum(broker.committed(GROUP).values()), until=lambda done: done == len(history))
+        stop.set()
+        await running
+
+    await consume_all()
+    before, told = await dump(database), len(broker.records("profile-changes"))
+    broker.reset_offsets(GROUP)
+    await consume_all()
+    assert await dump(database) == before
+    assert len(broker.records("profile-changes")) == told
+    await check_truth(database, broker.records("profile-changes"), history)
+
+
+async def test_a_crash_between_commit_and_publish_is_told_by_whoever_comes_next(database: Database) -> None:
+    broker = FakeBroker(partitions=1)
+    publisher = broker.publisher()
+    crashing = CrashingOutbox(PostgresOutbox(database, publisher, current=load_current), publisher, Random(0), 1.0)
+    touchpoint = make_touchpoint(1, "e1")
+    await publisher.publish([encode_touchpoint(touchpoint)])
+    with pytest.raises(ConsumerStopped):
+        await build_consumer(database, crashing, broker.source(GROUP)).run(asyncio.Event())
+    crashing.ratio = 0.0
+    stop = asyncio.Event()
+    running = asyncio.create_task(build_consumer(database, crashing, broker.source(GROUP)).run(stop))
+    await eventually(lambda: broker.records("profile-changes"))
+    stop.set()
+    await running
+    await check_truth(database, broker.records("profile-changes"), [touchpoint])
