@@ -1,5 +1,6 @@
 """Topics as libs.events.topics declares them, made or checked; and how far consumers are behind. For starts and the CLI."""
 
+import asyncio
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ _ANY_TIME_MS = 2**63 - 1
 _FOR_EVER_MS = -1
 _TIMEOUT_MS = 15_000
 _USUAL_REPLICAS = 3
+_VISIBLE_PAUSE_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +141,7 @@ async def ensure_topics(
             _check(specs, found, settings)
         elif missing:
             await _create(admin, settings, missing)
+            await _wait_until_there(admin, settings, missing)
     for spec in specs:
         if spec.name in found and found[spec.name].partitions != spec.partitions:
             log.warning(
@@ -163,6 +166,13 @@ async def _create(admin: AIOKafkaAdminClient, settings: PlatformSettings, missin
     if refused:
         raise TopicsMissing("the broker refuses to create topics: " + "; ".join(refused))
     log.info("topics_created", topics=[spec.name for spec in missing])
+
+
+async def _wait_until_there(admin: AIOKafkaAdminClient, settings: PlatformSettings, created: Collection[TopicSpec]) -> None:
+    """The controller has made them; the brokers hear of it a moment later."""
+    async with asyncio.timeout(_TIMEOUT_MS / 1000):
+        while len(await _describe(admin, settings, created)) < len(created):  # noqa: ASYNC110 - the broker sends no event
+            await asyncio.sleep(_VISIBLE_PAUSE_S)
 
 
 async def _default_replicas(admin: AIOKafkaAdminClient) -> int:
