@@ -1,0 +1,289 @@
+"""HTTP of segmentation, with a worker's lanes run by hand in between."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+from urllib.parse import quote
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from libs.durable.jobs import jobs_router
+from libs.kit.auth import FixedAccess, Principal
+from libs.kit.health import Health
+from libs.kit.http import create_app
+from services.segmentation.api import ApiDeps, build_memberships_router, build_page_router, build_segments_router
+from services.segmentation.store import PostgresProfilePages
+from services.segmentation.store.reading import load_trait_names
+from tests.builders.changes import KEY, NOON, fragment_of, make_touchpoint
+
+from .conftest import Customer, World
+
+BUYERS = {"did": "Order Completed"}
+
+
+@pytest.fixture
+async def api(world: World) -> AsyncIterator[httpx.AsyncClient]:
+    principals = {
+        "staff": Principal("staff", frozenset({"*"})),
+        "reader": Principal("reader", frozenset({"segments:read"})),
+    }
+    app = create_app(
+        service="segmentation",
+        title="t",
+        description="d",
+        health=Health(),
+        access=FixedAccess(principals=principals),
+        clock=world.clock,
+    )
+    deps = ApiDeps(
+        database=world.database,
+        seg=world.seg,
+        jobs=world.jobs,
+        arrivals=world.arrivals,
+        identity_key=KEY,
+        preview_source=PostgresProfilePages(),
+        trait_names=load_trait_names,
+        preview_max_profiles=1000,
+    )
+    for router in (build_segments_router(deps), build_memberships_router(deps), build_page_router(deps)):
+        app.include_router(router)
+    app.include_router(jobs_router(world.database, clock=world.clock, read_scope="segments:read", write_scope="segments:write"))
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://t", headers={"Authorization": "Bearer staff"}) as client:
+        yield client
+    await world.arrivals.close()
+
+
+def order(minute: int = 0) -> Any:
+    return make_touchpoint("Order Completed", minute=minute)
+
+
+def ada_of(world: World) -> Customer:
+    return Customer(world, fragments=(fragment_of("email", "ada@example.com"),))
+
+
+async def test_a_segment_from_its_rule_to_its_members(api: httpx.AsyncClient, world: World) -> None:
+    ada = ada_of(world)
+    await ada.does(order())
+    made = await api.post("/v1/segments", json={"name": "Has bought", "rule": BUYERS})
+    assert made.status_code == 201
+    body = made.json()
+    assert (body["id"], body["state"], body["version"], body["members"]) == ("has-bought", "filling", 1, 0)
+    assert body["progress"] == {"done": 0, "total": None}
+    assert made.headers["location"] == "/v1/segments/has-bought"
+
+    await world.run_jobs()
+    shown = (await api.get("/v1/segments/has-bought")).json()
+    assert (shown["state"], shown["members"], shown["rule"]) == ("live", 1, BUYERS)
+    assert shown["progress"] == {"done": 1, "total": 1}
+    members = (await api.get("/v1/segments/has-bought/members")).json()
+    assert members == {"items": [{"profile_id": str(ada.id), "since": "2026-03-01T12:20:00.000Z"}], "next_cursor": None}
+
+    ref = quote("email:Ada@Example.com", safe="")
+    mine = (await api.get(f"/v1/memberships/{ref}")).json()
+    assert mine["profile_id"] == str(ada.id)
+    assert mine["segments"] == [{"id": "has-bought", "since": "2026-03-01T12:20:00.000Z", "version": 1}]
+
+
+async def test_keys_and_scopes(api: httpx.AsyncClient) -> None:
+    segment = {"name": "S", "rule": BUYERS}
+    assert (await api.post("/v1/segments", json=segment, headers={"Authorization": ""})).status_code == 401
+    reader = {"Authorization": "Bearer reader"}
+    assert (await api.post("/v1/segments", json=segment, headers=reader)).status_code == 403
+    assert (await api.put("/v1/segments/s", json=segment, headers=reader)).status_code == 403
+    assert (await api.delete("/v1/segments/s", headers=reader)).status_code == 403
+    assert (await api.get("/v1/segments", headers=reader)).status_code == 200
+
+
+async def test_mistakes_are_pointed_at(api: httpx.AsyncClient) -> None:
+    rule = {"all": [{"trait": "plan", "equals": "gold"}, {"did": "X", "times": {"gte": -1}}, {"segmint": "a"}]}
+    answer = await api.post("/v1/segments", json={"name": "S", "rule": rule})
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["code"] == "rule_invalid"
+    errors = {error["pointer"]: error["detail"] for error in answer.json()["errors"]}
+    assert errors.keys() == {"#/rule/all/0/equals", "#/rule/all/1/times/gte", "#/rule/all/2"}
+    assert 'did you mean "segment"?' in errors["#/rule/all/2"]
+    unknown_field = await api.post("/v1/segments", json={"name": "S", "rule": BUYERS, "colour": "red"})
+    assert unknown_field.status_code == 422
+
+
+async def test_forms_that_only_relative_dates_need_are_refused_plainly(api: httpx.AsyncClient) -> None:
+    answer = await api.post("/v1/segments", json={"name": "S", "rule": {"trait": "birthday", "anniversary_within": "P7D"}})
+    assert (answer.status_code, answer.json()["code"]) == (422, "rule_needs_time")
+    assert answer.json()["errors"][0]["pointer"] == "#/rule/anniversary_within"
+
+
+async def test_names_nobody_used_yet_warn_with_the_nearest(api: httpx.AsyncClient, world: World) -> None:
+    await ada_of(world).does(make_touchpoint("Coffee Roasted"), snapshot={"traits": {"bean": "arabica"}})
+    rule = {"any": [{"did": "Cofee Roasted"}, {"trait": "bea", "eq": "x"}, {"did": "Order Completed"}, {"did": "Coffee Roasted"}]}
+    warnings = (await api.post("/v1/segments", json={"name": "S", "rule": rule})).json()["warnings"]
+    assert [warning["detail"] for warning in warnings] == [
+        'no touchpoint "Cofee Roasted" is known yet; did you mean "Coffee Roasted"?',
+        'no trait "bea" is known yet; did you mean "bean"?',
+    ]
+
+
+async def test_putting_versions_and_deleting(api: httpx.AsyncClient, world: World) -> None:
+    await api.post("/v1/segments", json={"id": "s", "name": "S", "rule": BUYERS})
+    assert (await api.post("/v1/segments", json={"id": "s", "name": "S", "rule": BUYERS})).json()["code"] == "segment_exists"
+    changed = {"name": "S", "rule": {"did": "Order Completed", "times": {"gte": 2}}}
+    answer = await api.put("/v1/segments/s", json=changed, headers={"If-Match": '"1"'})
+    assert (answer.status_code, answer.json()["version"], answer.headers["etag"]) == (200, 2, '"2"')
+    assert (await api.put("/v1/segments/s", json={**changed, "name": "T"}, headers={"If-Match": '"1"'})).status_code == 412
+    assert (await api.put("/v1/segments/none", json=changed)).status_code == 404
+    assert (await api.delete("/v1/segments/s")).status_code == 204
+    assert (await api.get("/v1/segments/s")).json()["code"] == "segment_not_found"
+    assert (await api.get("/v1/segments")).json()["items"] == []
+
+
+async def test_the_same_key_makes_one_segment(api: httpx.AsyncClient) -> None:
+    body = {"name": "Same", "rule": BUYERS}
+    first = await api.post("/v1/segments", json=body, headers={"Idempotency-Key": "k1"})
+    again = await api.post("/v1/segments", json=body, headers={"Idempotency-Key": "k1"})
+    assert (again.status_code, again.content) == (201, first.content)
+    other = await api.post("/v1/segments", json={**body, "name": "Other"}, headers={"Idempotency-Key": "k1"})
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+    assert len((await api.get("/v1/segments")).json()["items"]) == 1
+
+
+async def test_preview_counts_shows_some_and_saves_nothing(api: httpx.AsyncClient, world: World) -> None:
+    await world.define({"trait": "plan", "eq": "gold"}, "gold", "Gold")
+    buyers = [Customer(world) for _ in range(3)]
+    for number, customer in enumerate(buyers):
+        await customer.does(order(), snapshot={"traits": {"plan": "gold" if number else "silver"}})
+    await Customer(world).does(make_touchpoint("Page Viewed"))
+    found = (await api.post("/v1/segments/preview", json={"rule": BUYERS})).json()
+    assert (found["count"], found["of"], found["estimated"]) == (3, 4, False)
+    assert {one["profile_id"] for one in found["sample"]} == {str(customer.id) for customer in buyers}
+    assert found["overlaps"] == [{"id": "gold", "name": "Gold", "count": 2}]
+    nested = (await api.post("/v1/segments/preview", json={"rule": {"not": {"segment": "gold"}}})).json()
+    assert nested["count"] == 2
+    assert [one["id"] for one in (await api.get("/v1/segments")).json()["items"]] == ["gold"]
+    assert (await api.post("/v1/segments/preview", json={"rule": {"segment": "nope"}})).status_code == 422
+
+
+async def test_explain_says_each_condition_with_its_facts(api: httpx.AsyncClient, world: World) -> None:
+    rule = {
+        "all": [
+            {"did": "Order Completed", "times": {"gte": 2}, "within": "P30D"},
+            {"not": {"trait": "plan", "eq": "gold"}},
+            {"view": "aggregates.orders.net_minor.EUR", "gte": 100},
+        ]
+    }
+    await world.define(rule, "s")
+    ada = ada_of(world)
+    await ada.does(order(), order(1), order(2), snapshot={"traits": {"plan": "silver"}})
+    told = (await api.get(f"/v1/segments/s/explain/{ada.id}")).json()
+    assert (told["result"], told["member"], told["since"]) == (False, False, None)
+    did, plan, net = told["rule"]["all"]
+    assert (did["result"], did["facts"]) == (
+        True,
+        {"count": 3, "first_at": "2026-03-01T12:00:00.000Z", "last_at": "2026-03-01T12:02:00.000Z"},
+    )
+    assert (plan["result"], plan["not"]["facts"]) == (True, {"value": "silver"})
+    assert (net["result"], net["facts"], net["rule"]) == (False, {"value": 0}, rule["all"][2])
+    assert (await api.get("/v1/segments/s/explain/email:nobody@example.com")).json()["code"] == "profile_not_found"
+
+
+async def test_explain_says_when_the_answer_changes(api: httpx.AsyncClient, world: World) -> None:
+    await world.define({"did": "Order Completed", "within": "P30D"}, "recent")
+    ada = ada_of(world)
+    await ada.does(order())
+    told = (await api.get(f"/v1/segments/recent/explain/{ada.id}")).json()
+    assert (told["result"], told["member"], told["changes_at"]) == (True, True, "2026-03-31T12:00:00.000Z")
+
+
+async def test_an_absorbed_id_answers_with_the_root(api: httpx.AsyncClient, world: World) -> None:
+    ada, device = ada_of(world), Customer(world)
+    await ada.does(order())
+    await device.does()
+    ada.fragments, ada.membership = ada.fragments + device.fragments, 2
+    await ada.does(causes=("merge",))
+    await device.does(causes=("merge",), members=(), absorbed_into=ada.id)
+    answer = await api.get(f"/v1/memberships/{device.id}")
+    assert answer.json()["profile_id"] == str(ada.id)
+    assert answer.headers["content-location"] == f"/v1/memberships/{ada.id}"
+
+
+async def test_members_come_in_pages(api: httpx.AsyncClient, world: World) -> None:
+    await world.define(BUYERS, "s")
+    customers = [Customer(world) for _ in range(5)]
+    for customer in customers:
+        await customer.does(order())
+    seen: list[str] = []
+    cursor = None
+    while True:
+        params = {"limit": 2, **({"cursor": cursor} if cursor else {})}
+        page = (await api.get("/v1/segments/s/members", params=params)).json()
+        seen += [item["profile_id"] for item in page["items"]]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert seen == sorted(str(customer.id) for customer in customers)
+    assert (await api.get("/v1/segments/s/members", params={"cursor": "x"})).status_code == 422
+
+
+async def test_history_is_the_size_over_time(api: httpx.AsyncClient, world: World) -> None:
+    await world.define({"did": "Order Completed", "within": "P2D"}, "recent")
+    for day in (0, 0, 1):
+        world.clock.set(NOON + timedelta(days=day, minutes=20))
+        await Customer(world).does(order(minute=day * 1440))
+    world.clock.set(NOON + timedelta(days=4))
+    await world.fire()
+    params = {"from": "2026-03-01T00:00:00Z", "to": "2026-03-05T00:00:00Z"}
+    items = (await api.get("/v1/segments/recent/history", params=params)).json()["items"]
+    assert [(item["size"], item["entered"], item["exited"]) for item in items] == [(2, 2, 0), (3, 1, 0), (1, 0, 2), (0, 0, 1)]
+    assert (await api.get("/v1/segments/recent/history", params={"interval": "P1M"})).status_code == 400
+    assert (await api.get("/v1/segments/recent/history", params={"interval": "PT1S"})).status_code == 422
+
+
+async def test_reading_your_own_write(api: httpx.AsyncClient, world: World) -> None:
+    await world.define(BUYERS, "s")
+    ada, bought = ada_of(world), order()
+    waiting = asyncio.create_task(
+        api.get("/v1/memberships/email:ada@example.com", params={"wait_for": str(bought.id), "wait_ms": 5000})
+    )
+    await asyncio.sleep(0)
+    await ada.does(bought)
+    answer = await waiting
+    assert [one["id"] for one in answer.json()["segments"]] == ["s"]
+    assert answer.headers["rapport-outcome"] == "applied"
+    late = await api.get("/v1/segments/s/members", params={"wait_for": str(uuid4()), "wait_ms": 10})
+    assert (late.status_code, late.json()["code"]) == (504, "not_yet_visible")
+
+
+async def test_the_past_is_refused_plainly(api: httpx.AsyncClient, world: World) -> None:
+    answer = await api.get("/v1/memberships/email:ada@example.com", params={"at": "2026-01-01T00:00:00Z"})
+    assert (answer.status_code, answer.json()["code"]) == (422, "past_not_kept")
+
+
+async def test_a_job_can_be_followed(api: httpx.AsyncClient, world: World) -> None:
+    await ada_of(world).does(order())
+    made = await world.define(BUYERS, "s")
+    job = (await api.get(f"/v1/jobs/{made.job_id}")).json()
+    assert (job["state"], job["progress"], job["result"]) == (
+        "succeeded",
+        {"done": 1, "total": 1},
+        {"profiles": 1, "superseded": False},
+    )
+
+
+async def test_the_page_lists_segments_with_counts(api: httpx.AsyncClient, world: World) -> None:
+    assert "None yet" in (await api.get("/")).text
+    await world.define(BUYERS, "s", "Buyers <b>")
+    await Customer(world).does(order())
+    page = (await api.get("/")).text
+    assert "Buyers &lt;b&gt;" in page
+    assert "100.0 %" in page
+
+
+async def test_overlap_with_other_segments(api: httpx.AsyncClient, world: World) -> None:
+    await world.define(BUYERS, "a", "A")
+    await world.define({"did": "Order Completed", "times": {"gte": 2}}, "b", "B")
+    for orders in (1, 2):
+        await Customer(world).does(*(order(number) for number in range(orders)))
+    assert (await api.get("/v1/segments/a/overlap")).json()["items"] == [{"id": "b", "name": "B", "count": 1}]
