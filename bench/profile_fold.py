@@ -145,7 +145,7 @@ class Customers:
 
     def make_any(self, who: int) -> TouchpointRecorded:
         """The mix of a shop: mostly pages, one in seven an order."""
-        (what,) = self.rng.choices(list(MIX), MIX.values())
+        (what,) = self.rng.choices(list(MIX), list(MIX.values()))
         number = self.number
         match what:
             case "order":
@@ -320,8 +320,8 @@ def main() -> None:
         return
     for one in results:
         print(
-            f"{one.name:26} {one.events:6} touchpoints, {one.profiles:6} profiles: {one.python_us_per_event:6.1f} us Python,"
-            f" {one.wall_us_per_event:6.1f} us wall; bytes: state {one.state_bytes}, totals {one.totals_bytes}, view {one.core_bytes}"
+            f"{one.name:26} {one.events:6} events, {one.profiles:6} profiles: {one.python_us_per_event:6.1f} us Python,"
+            f" {one.wall_us_per_event:6.1f} us wall; state {one.state_bytes} B, totals {one.totals_bytes} B, core {one.core_bytes} B"
         )
 
 

@@ -24,11 +24,11 @@ class SessionChanges(NamedTuple):
 
 
 class ActivityBook:
-    """Ask `want_near` once the rows of added fragments are in, add what it finds, then `settle`: it takes the states' `points`
-    into their `session`.
+    """`start`, ask `want_near` once the rows of added fragments are in, add what it finds, then `settle`, which takes the states'
+    `points` into their `session`.
     """
 
-    __slots__ = ("_added", "_base", "_rows", "_states", "_totals")
+    __slots__ = ("_active", "_added", "_base", "_in_order", "_rows", "_states", "_totals")
 
     def __init__(self, base: Collection[UUID], added: Collection[UUID], states: OpenStates, totals: Totals) -> None:
         self._base = base
@@ -36,33 +36,39 @@ class ActivityBook:
         self._states = states
         self._totals = totals
         self._rows: dict[UUID, list[Interval]] = {}
+        self._active: _Active = ()
+        self._in_order = True
 
     def add_row(self, fragment: UUID, start_us: int, end_us: int) -> None:
         self._rows.setdefault(fragment, []).append((start_us, end_us))
 
-    @property
-    def is_empty(self) -> bool:
-        return not self._states.active() and not any(self._states[fragment].state.session for fragment in self._added)
+    def start(self) -> bool:
+        """Call it once the batch is folded. False: nothing happened here, and there is nothing to ask or settle."""
+        self._active = self._states.active()
+        if self._added:
+            self._in_order = False
+            return bool(self._active) or any(self._states[fragment].state.session for fragment in self._added)
+        latest = self._totals.session
+        self._in_order = latest is None or all(min(opened.points) >= latest[0] for _, opened in self._active)
+        return bool(self._active)
 
     def want_near(self) -> Sequence[Near]:
         """Nothing where all is in order, both for the profile and for each fragment. Added fragments' rows are in already."""
-        active = self._states.active()
-        if self._added or not self._is_in_order(active):
-            windows = compute_windows([*self._all_added(), *_all_points(active)])
+        if not self._in_order:
+            windows = compute_windows([*self._all_added(), *self._all_points()])
             return [(fragment, *window) for fragment in self._base for window in windows]
         return [
             (fragment, *window)
-            for fragment, opened in active
+            for fragment, opened in self._active
             if not is_in_order(opened.points, opened.state.session)
             for window in compute_windows((point, point) for point in opened.points)
         ]
 
     def settle(self) -> SessionChanges:
         """Move the totals and the states' latest intervals; gives the rows to be written and deleted."""
-        active = self._states.active()
-        self._count_sessions(active)
+        self._count_sessions()
         changes = SessionChanges([], [])
-        for fragment, opened in active:
+        for fragment, opened in self._active:
             latest = opened.state.session
             if is_in_order(opened.points, latest):
                 over, opened.state.session = extend_latest(latest, opened.points)
@@ -80,23 +86,19 @@ class ActivityBook:
         changes.dropped.extend({(fragment, start) for start, _ in stored if start not in kept})
         changes.saved.extend((fragment, *interval) for interval in set(earlier).difference(stored))
 
-    def _count_sessions(self, active: _Active) -> None:
-        totals = self._totals
-        if not self._added and self._is_in_order(active):
-            points = active[0][1].points if len(active) == 1 else [point for point, _ in _all_points(active)]
+    def _count_sessions(self) -> None:
+        totals, active = self._totals, self._active
+        if self._in_order:
+            points = active[0][1].points if len(active) == 1 else [point for point, _ in self._all_points()]
             over, latest = extend_latest(totals.session, points)
             totals.sessions += len(over) + (totals.session is None)
             totals.session = latest
             return
         # Intervals the windows don't reach can't be joined by the news, so leaving them out moves both counts alike.
         before = join_intervals(interval for fragment in self._base for interval in self._known(fragment))
-        after = join_intervals([*before, *self._all_added(), *_all_points(active)])
+        after = join_intervals([*before, *self._all_added(), *self._all_points()])
         totals.sessions += len(after) - len(before)
         totals.session = after[-1]
-
-    def _is_in_order(self, active: _Active) -> bool:
-        latest = self._totals.session
-        return latest is None or all(min(opened.points) >= latest[0] for _, opened in active)
 
     def _all_added(self) -> list[Interval]:
         return [interval for fragment in self._added for interval in self._known(fragment)]
@@ -107,6 +109,5 @@ class ActivityBook:
         if latest is not None:
             yield latest
 
-
-def _all_points(active: _Active) -> list[Interval]:
-    return [(point, point) for _, opened in active for point in opened.points]
+    def _all_points(self) -> list[Interval]:
+        return [(point, point) for _, opened in self._active for point in opened.points]

@@ -224,7 +224,7 @@ async def _find_extreme(rows: FactRows, members: Collection[UUID], *, newest_fir
 
 
 async def _settle_sessions(rows: FactRows, batch: Sequence[_Open]) -> None:
-    busy = [one for one in batch if not one.folding.activity.is_empty]
+    busy = [one for one in batch if one.folding.activity.start()]
     owners = {fragment: one for one in busy for fragment in one.base}
     near = [window for one in busy for window in one.folding.activity.want_near()]
     for fragment, start_us, end_us in await rows.load_sessions_near(near) if near else ():

@@ -35,8 +35,14 @@ INSERT INTO facts (fragment, part, key, ref, body)
 SELECT * FROM unnest($1::uuid[], $2::smallint[], $3::bytea[], $4::bytea[], $5::bytea[])
     ON CONFLICT (fragment, part, key) DO UPDATE SET ref = excluded.ref, body = excluded.body
 """
+# A page of each fragment, then the page of all: reads no more than that however many orders there are.
 _ORDERS_IN_TIME: Final = """
-SELECT key, ref FROM facts WHERE fragment = ANY($1::uuid[]) AND part = $2 AND ref IS NOT NULL ORDER BY ref {} LIMIT $3 OFFSET $4
+SELECT f.key, f.ref
+  FROM unnest($1::uuid[]) AS w (fragment)
+ CROSS JOIN LATERAL (
+        SELECT key, ref FROM facts
+         WHERE fragment = w.fragment AND part = $2 AND ref IS NOT NULL ORDER BY ref {0}, key LIMIT $3::bigint + $4::bigint) f
+ ORDER BY f.ref {0}, f.key LIMIT $3 OFFSET $4
 """
 _SESSIONS_OF: Final = "SELECT fragment, start_us, end_us FROM sessions WHERE fragment = ANY($1::uuid[])"
 # Intervals of a fragment don't overlap, so at most the one before the window reaches into it from the left.

@@ -1,4 +1,4 @@
-"""Whatever a sender writes folds without error into a view that is JSON, and what a batch costs does not grow with the customer."""
+"""Whatever a sender writes folds without error into a view that is JSON, and what a batch costs stays the same for ever."""
 
 import asyncio
 import json
