@@ -13,7 +13,7 @@ from uuid import UUID
 from services.segmentation.domain import nodes
 from services.segmentation.domain.conditions import meets
 from services.segmentation.domain.history import Behaviour, Facts
-from services.segmentation.domain.nodes import AT_LEAST_ONCE, Did, Figure, Need, Rule, Test, Touch
+from services.segmentation.domain.nodes import AT_LEAST_ONCE, Comparison, Did, Figure, Need, Rule, Touch
 from services.segmentation.domain.sequences import is_sequence
 from services.segmentation.domain.values import Json, holds, is_number, read_micros, read_path
 
@@ -118,7 +118,7 @@ def read_points(view: Mapping[str, Json]) -> Json:
     return balance if is_number(balance) else 0
 
 
-def compare_average(test: Test, numbers: Sequence[int | Decimal]) -> bool:
+def compare_average(test: Comparison, numbers: Sequence[int | Decimal]) -> bool:
     """Exact: the sum is compared with the wanted average times the count, so that nothing is divided."""
     count, wanted = len(numbers), test.value
     scaled = [_EXACT.multiply(Decimal(one), count) for one in wanted] if isinstance(wanted, list) else None
@@ -165,7 +165,7 @@ def _evaluate_bucket(rule: nodes.Bucket, facts: Facts, _at_us: int) -> bool:
     return rule.from_ <= compute_bucket(rule.salt, facts.profile_id) < rule.to
 
 
-def _test_view(path: tuple[str, ...], test: Test, facts: Facts) -> bool:
+def _test_view(path: tuple[str, ...], test: Comparison, facts: Facts) -> bool:
     return holds(test.op, read_path(facts.view, path), test.value)
 
 

@@ -11,14 +11,14 @@ from services.segmentation.domain.values import Json
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Test:
+class Comparison:
     """An operator and what it compares with. Equal by what is written: 1, 1.0 and true are three values."""
 
     op: str
     value: Json
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Test) and (self.op, repr(self.value)) == (other.op, repr(other.value))
+        return isinstance(other, Comparison) and (self.op, repr(self.value)) == (other.op, repr(other.value))
 
     def __hash__(self) -> int:
         return hash((self.op, repr(self.value)))
@@ -44,7 +44,7 @@ class Not:
 @dataclass(frozen=True, slots=True)
 class Trait:
     name: str
-    test: Test
+    test: Comparison
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class View:
     """A figure of the 360-degree view. `path` begins with aggregates, attribution, lead or consent."""
 
     path: tuple[str, ...]
-    test: Test
+    test: Comparison
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Property:
     """A condition on a touchpoint's properties. A `*` in the path stands for one line of a list."""
 
     path: tuple[str, ...]
-    test: Test
+    test: Comparison
 
     @property
     def list_path(self) -> tuple[str, ...] | None:
@@ -117,7 +117,7 @@ class Need(NamedTuple):
     with_properties: bool = False
 
 
-AT_LEAST_ONCE: Final = Test("gte", 1)
+AT_LEAST_ONCE: Final = Comparison("gte", 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +154,7 @@ class Figure:
 
     of: Literal["sum", "average", "min", "max"]
     property: tuple[str, ...]
-    test: Test
+    test: Comparison
     currency: str | None = None
 
 
@@ -167,7 +167,7 @@ class Did:
     """
 
     touch: Touch
-    times: Test | None = None
+    times: Comparison | None = None
     figure: Figure | None = None
     span: Span | None = None
     need: Need = field(init=False, compare=False, repr=False)
@@ -230,13 +230,13 @@ class Tier:
 
 @dataclass(frozen=True, slots=True)
 class Points:
-    test: Test
+    test: Comparison
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
     name: str
-    test: Test
+    test: Comparison
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +252,7 @@ Leaf: TypeAlias = Trait | View | Did | Sequence | InSegment | Consent | Stage | 
 Rule: TypeAlias = All | Some | Not | Leaf
 
 
-def _find_saturation(times: Test) -> int:
+def _find_saturation(times: Comparison) -> int:
     values = times.value if isinstance(times.value, list) else [times.value]
     return int(max(values)) + 1
 

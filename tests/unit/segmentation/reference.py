@@ -6,7 +6,7 @@ Times are whole seconds. A history is a list of touches `{"t", "id", "name", "ch
 from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 Touch = dict[str, Any]
@@ -34,7 +34,7 @@ def same(a: Any, b: Any) -> bool:
     return type(a) is type(b) and a == b
 
 
-def compare(op: str, actual: Any, wanted: Any) -> bool:
+def compare(op: str, actual: Any, wanted: Any) -> bool:  # noqa: C901, PLR0911 - one case after the other, as the page has them
     if op == "eq":
         return same(actual, wanted)
     if op == "ne":
@@ -145,7 +145,7 @@ def sequence(body: dict[str, Any], history: list[Touch], at: int) -> bool:
     forbidden = hits(body["without"], history, at) if "without" in body else []
     for choice in product(*(hits(step, history, at) for step in steps)):
         order = [(one["t"], one["id"]) for one in choice]
-        if any(a >= b for a, b in zip(order, order[1:], strict=False)):
+        if any(a >= b for a, b in pairwise(order)):
             continue
         if any("within" in step and order[n][0] - order[n - 1][0] > seconds(step["within"]) for n, step in enumerate(steps) if n):
             continue
@@ -155,7 +155,7 @@ def sequence(body: dict[str, Any], history: list[Touch], at: int) -> bool:
     return False
 
 
-def rule(body: dict[str, Any], history: list[Touch], at: int, view: dict[str, Any], member: Callable[[str], bool]) -> bool:
+def rule(body: dict[str, Any], history: list[Touch], at: int, view: dict[str, Any], member: Callable[[str], bool]) -> bool:  # noqa: PLR0911
     """Whether the rule is true at the instant."""
     if "all" in body:
         return all(rule(one, history, at, view, member) for one in body["all"])

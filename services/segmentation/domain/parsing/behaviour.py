@@ -9,6 +9,7 @@ from services.segmentation.domain.money import MONEY_PROPERTIES
 from services.segmentation.domain.nodes import (
     AllProperties,
     Between,
+    Comparison,
     Condition,
     Did,
     Figure,
@@ -19,7 +20,6 @@ from services.segmentation.domain.nodes import (
     SomeProperties,
     Span,
     Step,
-    Test,
     Touch,
     Within,
 )
@@ -206,7 +206,7 @@ def _parse_conditions(form: str, body: Any, pointer: str, findings: Findings) ->
 
 def _parse_property(body: Mapping[str, Any], pointer: str, findings: Findings) -> Property | None:
     path = _parse_path(body["property"], point(pointer, "property"), findings)
-    test: Test | None = parse_test(body, pointer, findings, besides=("property",))
+    test: Comparison | None = parse_test(body, pointer, findings, besides=("property",))
     return Property(path, test) if path is not None and test is not None else None
 
 

@@ -7,14 +7,14 @@ from typing import Any, Final
 
 from libs.kit.times import parse_duration
 from services.segmentation.domain.findings import Findings, point, suggest
-from services.segmentation.domain.nodes import Test
+from services.segmentation.domain.nodes import Comparison
 from services.segmentation.domain.values import OPS, ORDER_OPS, RELATIVE_OPS, Json, is_number, read_micros
 
 _MICROSECOND: Final = timedelta(microseconds=1)
 NUMBER_OPS: Final = ("eq", "ne", "in", "not_in", *ORDER_OPS)
 
 
-def parse_test(body: Mapping[str, Any], pointer: str, findings: Findings, *, besides: tuple[str, ...]) -> Test | None:
+def parse_test(body: Mapping[str, Any], pointer: str, findings: Findings, *, besides: tuple[str, ...]) -> Comparison | None:
     """The one operator of a condition; `besides` are the keys that belong to the condition itself."""
     ops = [key for key in body if key not in besides]
     for key in ops:
@@ -32,10 +32,12 @@ def parse_test(body: Mapping[str, Any], pointer: str, findings: Findings, *, bes
     if problem:
         findings.add(point(pointer, op), problem)
         return None
-    return Test(op, value)
+    return Comparison(op, value)
 
 
-def parse_number_test(body: Any, pointer: str, findings: Findings, *, whole: bool, besides: tuple[str, ...] = ()) -> Test | None:
+def parse_number_test(
+    body: Any, pointer: str, findings: Findings, *, whole: bool, besides: tuple[str, ...] = ()
+) -> Comparison | None:
     """A test of a figure: only operators and values that make sense for numbers (`whole`: counts)."""
     if not isinstance(body, Mapping):
         findings.add(pointer, 'an object with one operator is expected, like {"gte": 3}')
