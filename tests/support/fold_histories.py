@@ -109,7 +109,7 @@ def _consent() -> st.SearchStrategy[dict[str, Any]]:
         lambda said, early, source: {"name": "Consent Changed", "consent": said, "early": early, "source_id": source},
         st.lists(statement, min_size=1, max_size=3),
         st.booleans(),
-        st.sampled_from(["shop", "profile"]),
+        st.sampled_from(["shop", "profile-api"]),
     )
 
 

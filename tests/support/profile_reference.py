@@ -368,7 +368,7 @@ def list_consent(touchpoints: list[TouchpointRecorded]) -> list[dict[str, Any]]:
     words: dict[tuple[str, str], tuple[Any, dict[str, Any]]] = {}
     for touchpoint in touchpoints:
         at = touchpoint.occurred_at
-        if touchpoint.source_id not in ("profile", "engagement"):
+        if touchpoint.source_id not in ("profile-api", "engagement"):
             at = min(at, touchpoint.received_at)
         for said in touchpoint.consent:
             shown = {"purpose": said.purpose, "channel": said.channel, "status": said.status, "at": show(at)}

@@ -293,7 +293,7 @@ def test_consent_is_given_at_its_receipt_at_the_latest() -> None:
 
 
 def test_the_t_of_a_command_stands() -> None:
-    told = consenting(1, 5, ConsentStatement("marketing", "*", "granted"), received_at=START, source_id="profile")
+    told = consenting(1, 5, ConsentStatement("marketing", "*", "granted"), received_at=START, source_id="profile-api")
     assert fold(told)["consent"][0]["at"] == "2026-03-01T12:05:00.000Z"
 
 
