@@ -44,14 +44,14 @@ async def live(history: History, data: st.DataObject, *, keep_core: bool = True)
 
 
 @given(history=histories(), data=st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_every_batching_and_merging_gives_the_reference(history: History, data: st.DataObject) -> None:
     asyncio.run(live(history, data))
 
 
 @pytest.mark.parametrize("kind", ["order", "activity"])
 @given(data=st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_what_is_hard_alone_gives_the_reference(kind: str, data: st.DataObject) -> None:
     asyncio.run(live(data.draw(histories(kind, max_size=30)), data))
 
@@ -59,7 +59,7 @@ def test_what_is_hard_alone_gives_the_reference(kind: str, data: st.DataObject) 
 @given(
     history=histories("tangle", max_size=14, fragments=FRAGMENTS[:2]), sizes=st.lists(st.integers(1, 3), min_size=14, max_size=14)
 )
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_refunds_that_change_sides_between_two_fragments_give_the_reference(history: History, sizes: list[int]) -> None:
     async def run() -> None:
         book = FoldingBook(FakeFactRows())
@@ -100,3 +100,12 @@ def test_a_rebuild_from_states_and_rows_changes_nothing(history: History, data: 
 @settings(max_examples=30, deadline=None)
 def test_rendering_only_what_was_touched_is_rendering_all(history: History, data: st.DataObject) -> None:
     asyncio.run(live(history, data, keep_core=False))
+
+
+@pytest.mark.full
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("kinds", [(), ("order",), ("activity",), ("tangle", "order")])
+@given(data=st.data())
+@settings(max_examples=5000, deadline=None)
+def test_the_long_run_gives_the_reference(kinds: tuple[str, ...], data: st.DataObject) -> None:
+    asyncio.run(live(data.draw(histories(*kinds, max_size=40)), data))
