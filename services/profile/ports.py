@@ -6,6 +6,8 @@ from datetime import datetime
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
+from msgspec import Struct
+
 from libs.events.profiles import Cause
 from libs.events.touchpoints import TouchpointRecorded
 from libs.kit.db import Tx
@@ -24,22 +26,19 @@ class Located(NamedTuple):
     profile_id: UUID
 
 
-@dataclass(frozen=True, slots=True)
-class NewFragment:
+class NewFragment(Struct, frozen=True):
     node: Node
     profile_id: UUID
 
 
-@dataclass(frozen=True, slots=True)
-class TimelineEntry:
+class TimelineEntry(Struct, frozen=True):
     fragment: UUID
     applied: int
     touchpoint: TouchpointRecorded
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class ProfileRow:
+class ProfileRow(Struct, frozen=True):
     """A profile as it is to be written. `regrouped`: its members changed. `identifiers`: as shown."""
 
     group: ProfileGroup

@@ -15,10 +15,9 @@ from uuid import UUID
 import msgspec
 from msgspec import Raw
 
-from libs.kit.times import format_utc, to_micros
+from libs.kit.times import to_micros
 from services.profile.domain.identity import (
     UNKNOWN_PERSON_KINDS,
-    Attach,
     Claim,
     Refuse,
     Resolution,
@@ -27,6 +26,7 @@ from services.profile.domain.identity import (
     resolve,
 )
 from services.profile.domain.messages import SENT, LastMessage, choose_last, read_message
+from services.profile.domain.values import render_time
 
 
 class Identifier(Protocol):
@@ -121,8 +121,7 @@ def compute_profile_id(founding: UUID) -> UUID:
     return UUID(bytes=bytes(digest))
 
 
-@dataclass(slots=True)
-class Applied(Generic[T]):
+class Applied(msgspec.Struct, Generic[T]):
     """A touchpoint at its place in the order of application, and the fragment it is folded in.
 
     `refused`: (kind, value) of the identifiers it carries that gave way, so that they are left out of its traits.
@@ -134,8 +133,7 @@ class Applied(Generic[T]):
     refused: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(slots=True, eq=False)
-class Group(Generic[T]):
+class Group(msgspec.Struct, Generic[T], eq=False):
     """A profile. `stored`: its row exists; `version` 0: nobody has seen it yet.
 
     `members_before` are its fragments as they were loaded; `totals`, `core` and `facets` the folded bytes of its row.
@@ -151,10 +149,10 @@ class Group(Generic[T]):
     core: bytes = b""
     facets: bytes = b""
     members_before: tuple[UUID, ...] = ()
-    applied: list[Applied[T]] = field(default_factory=list)
-    absorbed: list["Group[T]"] = field(default_factory=list)
+    applied: list[Applied[T]] = msgspec.field(default_factory=list)
+    absorbed: list["Group[T]"] = msgspec.field(default_factory=list)
     absorbed_into: "Group[T] | None" = None
-    parts: set[str] = field(default_factory=set)
+    parts: set[str] = msgspec.field(default_factory=set)
 
     @property
     def is_born(self) -> bool:
@@ -180,8 +178,7 @@ class Group(Generic[T]):
         return self.nodes[fragment].person or fragment
 
 
-@dataclass(slots=True)
-class LinkSeen:
+class LinkSeen(msgspec.Struct):
     """A link in this batch: the greatest receipt (microseconds), and the touchpoint that named it first."""
 
     position: int
@@ -219,8 +216,7 @@ class EpochOpened:
     node: Node
 
 
-@dataclass(slots=True)
-class _Said:
+class _Said(msgspec.Struct):
     """What the touchpoint at hand says of every identifier it carries."""
 
     position: int
@@ -256,34 +252,34 @@ class Graph(Generic[T]):
 
     def apply(self, position: int, touchpoint: T) -> None:
         """Take in one touchpoint. Its strongest identifier owns it whatever becomes of the others."""
-        received, occurred = touchpoint.received_at, touchpoint.occurred_at
-        said = _Said(position, touchpoint, to_micros(received), format_utc(received), format_utc(occurred))
+        received_us, occurred_us = to_micros(touchpoint.received_at), to_micros(touchpoint.occurred_at)
+        received = _format(received_us)
+        occurred = received if occurred_us == received_us else _format(occurred_us)
+        said = _Said(position, touchpoint, received_us, received, occurred)
         named = touchpoint.identifiers
         fragment = self.live[named[0].fragment]
         refused: tuple[tuple[str, str], ...] = ()
         if len(named) > 1 or touchpoint.previous:
             refused = self._connect(said, touchpoint, fragment)
         group = self.owner[fragment]
-        self._see(said, fragment, group, verified=named[0].verified)
+        self._see(said, group.nodes[fragment], group, verified=named[0].verified)
         group.applied.append(Applied(position, fragment, touchpoint, refused))
         if touchpoint.name in SENT:
             node = group.nodes[fragment]
             node.message = choose_last((node.message, read_message(touchpoint)))
 
     def _connect(self, said: _Said, touchpoint: T, own: UUID) -> tuple[tuple[str, str], ...]:
+        if not touchpoint.previous and self._see_known(said, touchpoint, own):
+            return ()
         claims = self._build_claims(touchpoint)
-        group = self.owner[own]
-        if len(claims) > 1 and all(self.owner[claim.fragment] is group for claim in claims):
-            resolution: Resolution[Group[T]] = Resolution(Attach(group), tuple(claims[1:]))  # a known customer: nothing to decide
-        else:
-            resolution = resolve(claims, self.owner.__getitem__, self.rules)
-            group = self._unite(said, own, resolution)
+        resolution = resolve(claims, self.owner.__getitem__, self.rules)
+        group = self._unite(said, own, resolution)
         for claim in resolution.accepted:
-            self._link(said, own, claim)
+            self._link(said, own, claim.fragment, by_alias=claim.by_alias)
             if claim.by_alias:
                 _join_persons(group, claims[0], claim)
             else:
-                self._see(said, claim.fragment, group, verified=claim.verified)
+                self._see(said, group.nodes[claim.fragment], group, verified=claim.verified)
         if not resolution.refused:
             return ()
         self.refusals.append(RefusalSeen(said.position, said.touchpoint.id, own, resolution.refused))
@@ -292,6 +288,20 @@ class Graph(Generic[T]):
         for claim in resolution.shared:
             self._open_epoch(said, claim)
         return names
+
+    def _see_known(self, said: _Said, touchpoint: T, own: UUID) -> bool:
+        """A customer whose identifiers are all known to be hers already: nothing is to be decided. False for anybody else."""
+        group, live = self.owner[own], self.live
+        nodes = group.nodes
+        others = [(live[one.fragment], one.verified) for one in touchpoint.identifiers[1:]]
+        for fragment, _ in others:
+            if fragment not in nodes:
+                return False
+        for fragment, verified in others:
+            if fragment != own:
+                self._link(said, own, fragment, by_alias=False)
+                self._see(said, nodes[fragment], group, verified=verified)
+        return True
 
     def _build_claims(self, touchpoint: T) -> list[Claim]:
         """Each live fragment once: what the touchpoint carries itself comes before what it only names by alias."""
@@ -305,16 +315,16 @@ class Graph(Generic[T]):
                 claims[fragment] = Claim(fragment, named.kind, named.verified, by_alias=True)
         return list(claims.values())
 
-    def _link(self, said: _Said, own: UUID, claim: Claim) -> None:
-        pair = (own, claim.fragment) if own < claim.fragment else (claim.fragment, own)
+    def _link(self, said: _Said, own: UUID, other: UUID, *, by_alias: bool) -> None:
+        pair = (own, other) if own.int < other.int else (other, own)
         seen = self.links.get(pair)
         if seen is None:
             self.links[pair] = LinkSeen(
-                said.position, said.touchpoint.id, said.touchpoint.occurred_at, said.received_us, claim.by_alias
+                said.position, said.touchpoint.id, said.touchpoint.occurred_at, said.received_us, by_alias
             )
         else:
             seen.received_us = max(seen.received_us, said.received_us)
-            seen.by_alias = seen.by_alias or claim.by_alias
+            seen.by_alias = seen.by_alias or by_alias
 
     def _unite(self, said: _Said, own: UUID, resolution: Resolution[Group[T]]) -> Group[T]:
         """Make one profile of all that the accepted claims point at; this moves nodes, never data."""
@@ -350,8 +360,8 @@ class Graph(Generic[T]):
         elif party.stored:
             self.dissolved.append(party)
 
-    def _see(self, said: _Said, fragment: UUID, group: Group[T], *, verified: bool) -> None:
-        node = group.nodes[fragment]
+    @staticmethod
+    def _see(said: _Said, node: Node, group: Group[T], *, verified: bool) -> None:
         was_carried = node.carried
         if node.see(verified=verified, received_at=said.received_at, occurred_at=said.occurred_at):
             group.parts.add("identifiers")
@@ -372,6 +382,10 @@ class Graph(Generic[T]):
         node = Node(fragment, passed.kind, passed.value, address, epoch=passed.epoch + 1, nobodys=True)
         self.add_group(Group(compute_profile_id(fragment), fragment, said.position, {fragment: node}))
         self.epochs.append(EpochOpened(said.position, said.touchpoint.id, address, passed.fragment, node))
+
+
+def _format(at_us: int) -> str:
+    return render_time(at_us)[1:-1].decode("ascii")
 
 
 def _join_persons(group: Group[T], own: Claim, claim: Claim) -> None:

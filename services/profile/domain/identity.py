@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Final, Generic, Protocol, TypeVar
 from uuid import UUID
 
+import msgspec
+
 USER_ID: Final = "user_id"
 ANONYMOUS_ID: Final = "anonymous_id"
 UNKNOWN_PERSON_KINDS: Final = frozenset({ANONYMOUS_ID, "device_id"})
@@ -18,8 +20,7 @@ UNVERIFIED_CLAIM: Final = "unverified_claim"
 SHARED_DEVICE: Final = "shared_device"
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(msgspec.Struct, frozen=True, gc=False):
     """An identifier as one touchpoint names it. `fragment` is the live one its address resolves to.
 
     `by_alias`: the touchpoint doesn't carry it but says that it is the same person's.

@@ -108,7 +108,7 @@ async def flush_facets(
         if not group.parts or not group.nodes or not group.is_born:
             continue
         group.facets = rendered
-        identifiers, records = tell_version(group, moment, ("facet",), {})
+        identifiers, records = tell_version(group, moment, ("facet",))
         written.append(ProfileRow(group, ("facet",), identifiers=identifiers))
         outgoing += records
     if written:

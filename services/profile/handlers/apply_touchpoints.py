@@ -19,8 +19,8 @@ from services.profile.domain.search import compute_trait_keys
 from services.profile.domain.views import compare_facets, render_facets
 from services.profile.handlers.fold_profiles import ProfileWork
 from services.profile.handlers.metrics import EPOCHS_OPENED, MERGES, PROFILES_CREATED, REFUSALS, VERSIONS
-from services.profile.handlers.open_graph import POSITIONS_PER_TOUCHPOINT, OpenedGraph, open_graph
-from services.profile.handlers.tell_profiles import Moment, make_moment, tell_absorbed, tell_version
+from services.profile.handlers.open_graph import POSITIONS_PER_TOUCHPOINT, OpenedGraph, open_graph, sort_ids
+from services.profile.handlers.tell_profiles import Moment, Told, make_moment, tell_absorbed, tell_version
 from services.profile.ports import (
     FacetStore,
     FragmentIds,
@@ -76,7 +76,7 @@ async def apply_touchpoints(tx: Tx, messages: Sequence[Incoming], applying: Appl
             _settle_absorbed(group)
     await _take_facets(tx, groups, applying.facets)
     states = await _fold(tx, groups, opened, applying)
-    batch = _Batch(opened, {touchpoint.id: messages[index] for index, touchpoint in fresh}, states)
+    batch = _Batch(opened, [messages[index] for index, _ in fresh], states)
     outgoing = await _write(tx, groups, batch, applying)
     _count(groups, opened.graph)
     return BatchResult(outcomes, outgoing)
@@ -84,8 +84,10 @@ async def apply_touchpoints(tx: Tx, messages: Sequence[Incoming], applying: Appl
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
+    """`messages` in the order of application."""
+
     opened: OpenedGraph
-    messages: Mapping[UUID, Incoming]
+    messages: Sequence[Incoming]
     states: dict[UUID, bytes]
 
 
@@ -112,13 +114,13 @@ async def _keep_new(
     """The first copy of each id that was never applied before."""
     if not read:
         return []
-    new = await store.insert_touchpoints(tx, sorted({touchpoint.id for _, touchpoint in read}))
-    fresh = []
-    for index, touchpoint in read:
-        if touchpoint.id in new:
-            new.remove(touchpoint.id)
-            outcomes[index] = HANDLED
-            fresh.append((index, touchpoint))
+    first: dict[UUID, tuple[int, TouchpointRecorded]] = {}
+    for one in read:
+        first.setdefault(one[1].id, one)
+    new = await store.insert_touchpoints(tx, sort_ids(first))
+    fresh = list(first.values()) if len(new) == len(first) else [one for one in first.values() if one[1].id in new]
+    for index, _ in fresh:
+        outcomes[index] = HANDLED
     return fresh
 
 
@@ -145,7 +147,11 @@ async def _take_facets(tx: Tx, groups: Iterable[ProfileGroup], store: FacetStore
 async def _fold(tx: Tx, groups: Iterable[ProfileGroup], opened: OpenedGraph, applying: Applying) -> dict[UUID, bytes]:
     """Fold what was applied, and what merges brought together; changed states by fragment."""
     folded = [group for group in groups if group.applied or group.absorbed]
-    stored = [fragment for group in folded for fragment in group.nodes if fragment not in opened.missing]
+    missing = opened.missing
+    if missing:
+        stored = [fragment for group in folded for fragment in group.nodes if fragment not in missing]
+    else:
+        stored = [fragment for group in folded for fragment in group.nodes]
     states = await applying.graph.load_states(tx, stored) if stored else {}
     work = [_build_work(group, states) for group in folded]
     await applying.fold(tx, work)
@@ -177,13 +183,14 @@ async def _write(tx: Tx, groups: Sequence[ProfileGroup], batch: _Batch, applying
     """Every row once; what is to be published once they are committed."""
     moment = make_moment(applying.clock.now(), applying.generation)
     graph, store = batch.opened.graph, applying.graph
-    rows, outgoing = _tell(groups, graph, batch.messages, moment)
+    told = Told(batch.messages, batch.opened.base)
+    rows, outgoing = _tell(groups, graph, told, moment)
     if graph.epochs:
         await store.insert_fragments(tx, [NewFragment(one.node, graph.owner[one.node.fragment].id) for one in graph.epochs])
     await store.save_fragments(tx, batch.states, _find_moves(groups, batch.opened))
     await store.save_profiles(tx, rows, moment.now)
     await store.save_graph(tx, graph, moment.now)
-    await store.append_timeline(tx, _list_timeline(groups, batch.messages))
+    await store.append_timeline(tx, _list_timeline(groups, told))
     keys = {group.id: compute_trait_keys(group.core) for group in groups if "traits" in group.parts}
     keys.update({gone.id: [] for group in groups for gone in group.absorbed})
     if keys:
@@ -192,7 +199,7 @@ async def _write(tx: Tx, groups: Sequence[ProfileGroup], batch: _Batch, applying
 
 
 def _tell(
-    groups: Iterable[ProfileGroup], graph: ProfileGraph, messages: Mapping[UUID, Incoming], moment: Moment
+    groups: Iterable[ProfileGroup], graph: ProfileGraph, told: Told, moment: Moment
 ) -> tuple[list[ProfileRow], list[Outgoing]]:
     """The rows to write and the records that tell of them: survivors and those that became part of one."""
     rows: list[ProfileRow] = []
@@ -200,7 +207,7 @@ def _tell(
     for group in groups:
         if group.is_told:
             causes = MERGED if group.absorbed else APPLIED
-            identifiers, records = tell_version(group, moment, causes, messages)
+            identifiers, records = tell_version(group, moment, causes, told)
             rows.append(ProfileRow(group, causes, "membership" in group.parts, identifiers))
             outgoing += records
         elif not group.stored or group.parts:
@@ -232,9 +239,9 @@ def _find_moves(groups: Iterable[ProfileGroup], opened: OpenedGraph) -> dict[UUI
     }
 
 
-def _list_timeline(groups: Iterable[ProfileGroup], messages: Mapping[UUID, Incoming]) -> list[TimelineEntry]:
+def _list_timeline(groups: Iterable[ProfileGroup], told: Told) -> list[TimelineEntry]:
     return [
-        TimelineEntry(applied.fragment, applied.position, applied.touchpoint, messages[applied.touchpoint.id].value or b"")
+        TimelineEntry(applied.fragment, applied.position, applied.touchpoint, told.body_of(applied.position))
         for group in groups
         for applied in group.applied
     ]

@@ -8,6 +8,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 from uuid import UUID
 
 from libs.events.touchpoints import Identifier, TouchpointRecorded
@@ -40,8 +41,7 @@ class OpenedGraph:
     missing: set[UUID]
 
 
-@dataclass(frozen=True, slots=True)
-class _First:
+class _First(NamedTuple):
     """The first naming of an address in the batch: its place and the touchpoint's strongest identifier."""
 
     place: int
@@ -92,7 +92,7 @@ async def _insert_missing(
     Those that another worker made meanwhile are added to `located`.
     """
     new = []
-    for address in sorted(named.keys() - located.keys()):
+    for address in sort_ids(named.keys() - located.keys()):
         first = named[address]
         owner = located.get(first.strongest)
         profile_id = owner.profile_id if owner is not None else compute_profile_id(first.strongest)
@@ -109,7 +109,7 @@ async def _lock_profiles(tx: Tx, located: dict[UUID, Located], store: GraphStore
     while located:
         try:
             async with tx.transaction():
-                await store.lock_profiles(tx, _sort_ids(place.profile_id for place in located.values()))
+                await store.lock_profiles(tx, sort_ids({place.profile_id for place in located.values()}))
                 _check_unmoved(located, await store.locate(tx, located))
                 return located
         except _MovedError as moved:
@@ -122,5 +122,10 @@ def _check_unmoved(before: dict[UUID, Located], now: dict[UUID, Located]) -> Non
         raise _MovedError(now)
 
 
-def _sort_ids(ids: Iterable[UUID]) -> list[UUID]:
-    return sorted(set(ids))
+def sort_ids(ids: Iterable[UUID]) -> list[UUID]:
+    """The order in which rows are locked everywhere; PostgreSQL sorts uuid the same way."""
+    return sorted(ids, key=_as_int)
+
+
+def _as_int(id_: UUID) -> int:
+    return id_.int

@@ -1,6 +1,6 @@
 """New versions of profiles: the view after a change, and the `ProfileChanged` records that tell it to everyone."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -16,6 +16,7 @@ from libs.kit.times import format_utc, to_micros
 from services.profile.domain.graph import Node
 from services.profile.domain.view import ALL_PARTS
 from services.profile.domain.views import LOYALTY, SEGMENTS, next_version, render_identifiers, render_view
+from services.profile.handlers.open_graph import POSITIONS_PER_TOUCHPOINT
 from services.profile.ports import ProfileGroup, StoredProfile
 
 MAX_TOUCHPOINTS: Final = 200
@@ -34,6 +35,23 @@ class Moment:
     text: str
     ms: int
     generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The records behind a batch's touchpoints: the one at `base + n * POSITIONS_PER_TOUCHPOINT` is `messages[n]`."""
+
+    messages: Sequence[Incoming]
+    base: int
+
+    def message_of(self, position: int) -> Incoming:
+        return self.messages[(position - self.base) // POSITIONS_PER_TOUCHPOINT]
+
+    def body_of(self, position: int) -> bytes:
+        return self.message_of(position).value or b""
+
+
+NOTHING_TOLD: Final = Told((), 0)
 
 
 def make_moment(now: datetime, generation: int) -> Moment:
@@ -84,7 +102,7 @@ def build_record(  # noqa: PLR0913 - a record's parts, each by name
 
 
 def tell_version(
-    group: ProfileGroup, moment: Moment, causes: tuple[Cause, ...], messages: Mapping[UUID, Incoming]
+    group: ProfileGroup, moment: Moment, causes: tuple[Cause, ...], told: Told = NOTHING_TOLD
 ) -> tuple[bytes, list[Outgoing]]:
     """Raise the version and say it; also the identifiers as shown.
 
@@ -92,10 +110,10 @@ def tell_version(
     """
     identifiers = render_identifiers(group.nodes.values())
     members = build_members(group.nodes.values())
-    first = messages[group.applied[0].touchpoint.id].headers.get("traceparent") if group.applied else None
+    first = told.message_of(group.applied[0].position).headers.get("traceparent") if group.applied else None
     traceparent = first.decode() if first is not None else None
     records = []
-    for touchpoints in _cut(group, messages, len(identifiers) + len(group.core) + 128 * len(members)):
+    for touchpoints in _cut(group, told, len(identifiers) + len(group.core) + 128 * len(members)):
         group.version = next_version(group.version, moment.generation)
         view = render_view(group.id, group.version, moment.text, identifiers, group.core, group.facets)
         records.append(
@@ -153,15 +171,18 @@ def render_stored(profile: StoredProfile) -> bytes:
     return render_view(profile.id, profile.version, updated_at, profile.identifiers, profile.core, profile.facets)
 
 
-def _cut(group: ProfileGroup, messages: Mapping[UUID, Incoming], overhead: int) -> Sequence[tuple[AppliedTouchpoint, ...]]:
+def _cut(group: ProfileGroup, told: Told, overhead: int) -> Sequence[tuple[AppliedTouchpoint, ...]]:
     """The touchpoints in application order, in portions that fit into a record; one empty portion where there are none."""
     if not group.applied:
-        return [_NO_TOUCHPOINTS]
+        return (_NO_TOUCHPOINTS,)
+    if len(group.applied) == 1:
+        one = group.applied[0]
+        return ((AppliedTouchpoint(one.fragment, Raw(told.body_of(one.position))),),)
     portions: list[tuple[AppliedTouchpoint, ...]] = []
     current: list[AppliedTouchpoint] = []
     size = overhead
     for applied in group.applied:
-        body = messages[applied.touchpoint.id].value or b""
+        body = told.body_of(applied.position)
         if current and (len(current) == MAX_TOUCHPOINTS or size + len(body) > MAX_BYTES):
             portions.append(tuple(current))
             current, size = [], overhead

@@ -63,15 +63,16 @@ _MOVE_FRAGMENTS: Final = """
 UPDATE fragments AS f SET profile_id = n.profile_id FROM unnest($1::uuid[], $2::uuid[]) AS n (id, profile_id) WHERE f.id = n.id
 """
 # A link that stands and was lately renewed is only read: its exact age matters where the pair has a ban to outlive.
+_FIND_STALE_LINKS: Final = """
+SELECT n.place::integer
+  FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[]) WITH ORDINALITY AS n (a, b, received_max, place)
+  LEFT JOIN links l ON l.a = n.a AND l.b = n.b
+ WHERE l.a IS NULL OR n.received_max > l.received_max + interval '1 day'
+    OR (n.received_max > l.received_max AND EXISTS (SELECT FROM bans WHERE bans.a = n.a AND bans.b = n.b))
+"""
 _SAVE_LINKS: Final = """
-WITH named AS (
-  SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::boolean[], $5::uuid[], $6::timestamptz[], $7::bigint[])
-           AS n (a, b, received_max, by_alias, touchpoint_id, occurred_at, applied)),
-stale AS (
-  SELECT n.* FROM named n LEFT JOIN links l ON l.a = n.a AND l.b = n.b
-   WHERE l.a IS NULL OR (n.by_alias AND NOT l.by_alias) OR n.received_max > l.received_max + interval '1 day'
-      OR (n.received_max > l.received_max AND EXISTS (SELECT FROM bans WHERE bans.a = n.a AND bans.b = n.b)))
-INSERT INTO links (a, b, received_max, by_alias, touchpoint_id, occurred_at, applied) SELECT * FROM stale ORDER BY a, b
+INSERT INTO links (a, b, received_max, by_alias, touchpoint_id, occurred_at, applied)
+SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::boolean[], $5::uuid[], $6::timestamptz[], $7::bigint[])
     ON CONFLICT (a, b) DO UPDATE
    SET received_max = greatest(links.received_max, excluded.received_max), by_alias = links.by_alias OR excluded.by_alias
 """
@@ -204,17 +205,16 @@ class PostgresGraph:
     async def _save_links(self, tx: Tx, graph: ProfileGraph) -> None:
         if not graph.links:
             return
-        seen = list(graph.links.values())
-        await tx.execute(
-            _SAVE_LINKS,
-            [a for a, _ in graph.links],
-            [b for _, b in graph.links],
-            [from_micros(link.received_us) for link in seen],
-            [link.by_alias for link in seen],
-            [link.touchpoint_id for link in seen],
-            [link.occurred_at for link in seen],
-            [link.position for link in seen],
+        pairs, seen = list(graph.links), list(graph.links.values())
+        received = [from_micros(link.received_us) for link in seen]
+        places = await tx.fetch(_FIND_STALE_LINKS, [pair[0] for pair in pairs], [pair[1] for pair in pairs], received)
+        stale = {row[0] - 1 for row in places} | {place for place, link in enumerate(seen) if link.by_alias}
+        rows = sorted(
+            (*pairs[at], received[at], seen[at].by_alias, seen[at].touchpoint_id, seen[at].occurred_at, seen[at].position)
+            for at in stale
         )
+        if rows:
+            await tx.execute(_SAVE_LINKS, *(list(column) for column in zip(*rows, strict=True)))
 
     async def _save_refusals(self, tx: Tx, graph: ProfileGraph, now: datetime) -> None:
         rows = []
