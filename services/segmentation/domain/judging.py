@@ -52,23 +52,35 @@ def judge(
 ) -> Judged:
     """Every alternation in (from, now], each at its instant; what was true before `from` corrects the level at the next one.
 
-    `segments` stand in the order of judgement. `facts.members` has the levels told, of these and of those they build on; it
-    has the new ones afterwards. Segments in `only_now` were never judged by their present rule: they begin now.
+    A segment is judged at the instants of its own touchpoints and windows, and whenever one that it names changes; where it
+    has no such instant, now. `segments` stand in the order of judgement. `facts.members` has the levels told, of these and of
+    those they build on; it has the new ones afterwards. Segments in `only_now` were never judged by their present rule.
     """
     segments = tuple(segments)
-    going = [segment for segment in segments if segment.id not in only_now]
-    instants = {instant for segment in going for instant in find_instants(segment.timed, facts, from_us) if instant < now_us}
+    schedule: dict[int, set[str]] = {now_us: set()}
+    due: dict[str, int | None] = {}
+    for segment in segments:
+        instants = set(find_instants(segment.timed, facts, from_us))
+        due[segment.id] = find_next_change(segment.rule, facts, now_us, [one for one in instants if one > now_us])
+        passed = [one for one in instants if one <= now_us] if segment.id not in only_now else []
+        for instant in passed or (now_us,):
+            schedule.setdefault(instant, set()).add(segment.id)
     edges: list[Edge] = []
     memberships: dict[str, Membership] = {}
-    for instant in (*sorted(instants), now_us):
-        for segment in segments if instant == now_us else going:
+    for instant in sorted(schedule):
+        awaited, flipped = schedule[instant], set[str]()
+        for segment in segments:
+            if segment.id not in awaited and (
+                flipped.isdisjoint(segment.inputs.segments) or (segment.id in only_now and instant < now_us)
+            ):
+                continue
             is_true = evaluate(segment.rule, facts, instant)
             if is_true != facts.members.get(segment.id, False):
                 facts.members[segment.id] = is_true
                 edge = make_edge(segment, is_true, instant, memberships.get(segment.id) or told.get(segment.id))
                 memberships[segment.id] = edge.to_membership()
                 edges.append(edge)
-    due = {segment.id: find_next_change(segment.rule, segment.timed, facts, now_us) for segment in segments}
+                flipped.add(segment.id)
     return Judged(tuple(edges), memberships, due)
 
 

@@ -86,6 +86,9 @@ class Changed(NamedTuple):
     everything: bool = False
 
 
+EVERYTHING: Final = Changed(everything=True)
+
+
 class Registry:
     """All segments in force at one revision, those first that others build on."""
 

@@ -1,6 +1,6 @@
 """When a rule's answer can change: the instants between two judgements, and the next one after."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 from services.segmentation.domain.evaluation import evaluate, find_hits
@@ -28,16 +28,15 @@ def find_instants(timed: Iterable[Did | Sequence], facts: Facts, after_us: int) 
                 yield from _later(find_hits(touch, touch.need, facts), after_us)
 
 
-def find_next_change(rule: Rule, timed: Iterable[Did | Sequence], facts: Facts, now_us: int) -> int | None:
-    """When the answer changes if nothing but time goes on; None: never.
+def find_next_change(rule: Rule, facts: Facts, now_us: int, instants: Collection[int]) -> int | None:
+    """When the answer changes if nothing but time goes on; None: never. `instants`: all those after now.
 
     After many instants that change nothing the next one is given all the same: whoever judges then will look further.
     """
-    ahead = sorted(set(find_instants(timed, facts, now_us)))
-    if not ahead:
+    if not instants:
         return None
     is_true = evaluate(rule, facts, now_us)
-    for tries, instant in enumerate(ahead):
+    for tries, instant in enumerate(sorted(instants)):
         if tries == _MOST_TRIES or evaluate(rule, facts, instant) != is_true:
             return instant
     return None

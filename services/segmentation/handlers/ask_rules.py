@@ -13,7 +13,7 @@ from services.segmentation.domain.explaining import explain
 from services.segmentation.domain.history import Behaviour, Facts
 from services.segmentation.domain.nodes import Need, Rule
 from services.segmentation.domain.segments import Segment
-from services.segmentation.domain.timeline import find_next_change
+from services.segmentation.domain.timeline import find_instants, find_next_change
 from services.segmentation.domain.values import decode_json
 from services.segmentation.handlers.context import Segmentation, compile_definition
 from services.segmentation.ports import Definition, HistoryRequest, KnownProfile, PreviewSource
@@ -67,7 +67,7 @@ async def explain_membership(tx: Tx, profile_id: UUID, definition: Definition, s
     facts = Facts(
         profile_id, decode_json(view) if view else {}, history, {id_: membership.is_member for id_, membership in told.items()}
     )
-    due_us = find_next_change(segment.rule, segment.timed, facts, now_us)
+    due_us = find_next_change(segment.rule, facts, now_us, set(find_instants(segment.timed, facts, now_us)))
     return {
         "result": evaluate(segment.rule, facts, now_us),
         "at_us": now_us,

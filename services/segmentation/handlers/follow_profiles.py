@@ -13,7 +13,7 @@ from libs.kit.db import Tx
 from libs.kit.times import from_micros, to_micros
 from libs.subscriber import Affected
 from services.segmentation.domain.judging import Edge
-from services.segmentation.domain.segments import Changed, Registry, Segment
+from services.segmentation.domain.segments import EVERYTHING, Changed, Registry, Segment
 from services.segmentation.handlers.context import Force, Segmentation
 from services.segmentation.handlers.judge_profiles import SOURCE, Candidate, Reason, judge_profiles
 
@@ -59,19 +59,19 @@ def make_candidate(affected: Affected, force: Force, timers: dict[str, int]) -> 
 
 def find_changed(affected: Affected, touchpoints: Sequence[TouchpointRecorded]) -> Changed:
     """What rules may look at anew. All of it where the profile is new, was regrouped, or versions in between weren't seen."""
-    versions = {change.record.version for change in affected.changes if change.record.profile_id == affected.profile_id}
     previous = affected.previous_version
     if affected.membership_changed or previous is None:
-        return Changed(everything=True)
-    if affected.version > previous and not set(range(previous + 1, affected.version + 1)) <= versions:
-        return Changed(everything=True)
-    parts = {
-        part
+        return EVERYTHING
+    own = {
+        change.record.version: change.record.parts
         for change in affected.changes
         if change.record.profile_id == affected.profile_id and change.record.version > previous
-        for part in change.record.parts
     }
-    return Changed(frozenset(body.name for body in touchpoints), frozenset(parts - _OWN_PARTS))
+    # Each version is there once: as many as lie between the two means that none is missing.
+    if len(own) != affected.version - previous:
+        return EVERYTHING
+    parts = frozenset().union(*own.values())
+    return Changed(frozenset([body.name for body in touchpoints]), parts - _OWN_PARTS)
 
 
 def make_answer(affected: Affected, now_us: int) -> Outgoing:
@@ -88,7 +88,7 @@ def make_answer(affected: Affected, now_us: int) -> Outgoing:
 
 
 def _own_touchpoints(affected: Affected) -> list[TouchpointRecorded]:
-    members = set(affected.fragments)
+    members = affected.fragments
     return [fact.body for change in affected.changes for fact in change.touchpoints if fact.fragment in members]
 
 
