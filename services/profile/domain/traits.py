@@ -69,8 +69,11 @@ def state_traits(touchpoint: Touchpoint, refused: Refused) -> dict[str, bytes]:
         _read_into(stated, _traits_of_context(touchpoint.context))
     if touchpoint.kind != "group":
         _read_into(stated, touchpoint.traits)
+    contacts = [identifier for identifier in touchpoint.identifiers if identifier.kind in _CONTACTS]
+    if not stated and not contacts:
+        return stated
     for kind in _CONTACTS:
-        _state_contact(stated, kind, touchpoint.identifiers, refused)
+        _state_contact(stated, kind, contacts, refused)
     if refused and "loyalty_card" in stated and _is_refused("loyalty_card", stated["loyalty_card"], refused):
         del stated["loyalty_card"]
     return stated
