@@ -1,7 +1,6 @@
 """What the handlers need of storage. Implementations: `store`. Every method runs in the caller's transaction."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Protocol
 from uuid import UUID
@@ -93,9 +92,8 @@ class GraphStore(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class StoredProfile:
-    """A profile as it is shown and told. `nodes` None: not asked for."""
+class StoredProfile(Struct, frozen=True):
+    """A profile as it is shown and told. `causes` and `nodes` only where they were asked for."""
 
     id: UUID
     founding: UUID

@@ -20,20 +20,19 @@ class Coalescer(Generic[K, V]):
         self._load = load
         self._batch_max = batch_max
         self._concurrency = concurrency
-        self._waiting: dict[K, asyncio.Future[V | None]] = {}
+        self._waiting: dict[K, list[asyncio.Future[V | None]]] = {}
         self._running: set[asyncio.Task[None]] = set()
 
     async def get(self, key: K) -> V | None:
         """None where there is nothing under the key. Raises what the load raised."""
-        future = self._waiting.get(key)
-        if future is None:
-            future = self._waiting[key] = asyncio.get_running_loop().create_future()
-            if len(self._running) < self._concurrency:
-                task = asyncio.create_task(self._run())
-                self._running.add(task)
-                task.add_done_callback(self._running.discard)
-        # A reader that goes away must not take the answer from those it shares it with.
-        return await asyncio.shield(future)
+        # Every reader has a future of its own: one that goes away takes the answer from nobody.
+        future: asyncio.Future[V | None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(key, []).append(future)
+        if len(self._running) < self._concurrency:
+            task = asyncio.create_task(self._run())
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+        return await future
 
     async def close(self) -> None:
         for task in self._running:
@@ -45,11 +44,11 @@ class Coalescer(Generic[K, V]):
             keys = list(self._waiting)[: self._batch_max]
             batch = {key: self._waiting.pop(key) for key in keys}
             (found,) = await asyncio.gather(self._load(keys), return_exceptions=True)
-            for key, future in batch.items():
-                if future.done():
-                    continue
-                if isinstance(found, BaseException):
-                    future.set_exception(found)
-                    future.exception()  # marks it as read: whoever asked may have gone
-                else:
-                    future.set_result(found.get(key))
+            for key, futures in batch.items():
+                for future in futures:
+                    if future.done():
+                        continue
+                    if isinstance(found, BaseException):
+                        future.set_exception(found)
+                    else:
+                        future.set_result(found.get(key))

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import parse_qsl
 from uuid import UUID
 
@@ -72,8 +72,7 @@ def _invalid(name: str, detail: str) -> Invalid:
     return Invalid(f"`{name}` {detail}.", errors=[FieldError(f"#/query/{name}", detail)])
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """The profile that answers, `asked_id` the absorbed id that was asked for, and the headers the answer carries."""
 
     profile: StoredProfile
@@ -120,7 +119,10 @@ class Reader:
             raise ProfileNotFound(f"{str(error)[:1].upper()}{str(error)[1:]}.") from error
 
     async def find(self, ref: str) -> StoredProfile | None:
-        parsed = self.parse(ref)
+        """Raises ProfileNotFound for what is no reference."""
+        return await self._find(self.parse(ref))
+
+    async def _find(self, parsed: UUID | tuple[str, str]) -> StoredProfile | None:
         if isinstance(parsed, UUID):
             return await self._by_id.get(parsed)
         return await self._by_address.get(self._identity_key.fragment_id(*parsed))
@@ -130,15 +132,18 @@ class Reader:
 
         An unknown reference waits, too. Raises ProfileNotFound, NotYetVisible.
         """
-        deadline_s = self._clock.monotonic() + wait.wait_ms / 1000
-        headers: dict[str, str] = await self.wait(wait)
-        profile = await self.find(ref)
+        parsed = self.parse(ref)
+        headers: dict[str, str] = {}
+        deadline_s = 0.0
+        if wait is not NO_WAIT:
+            deadline_s = self._clock.monotonic() + wait.wait_ms / 1000
+            headers = await self.wait(wait)
+        profile = await self._find(parsed)
         if profile is None:
             raise ProfileNotFound("Nobody is known by this reference.")
         if wait.facets:
             profile = await self._wait_for_facets(ref, profile, wait.facets, deadline_s)
-        asked = self.parse(ref)
-        asked_id = asked if isinstance(asked, UUID) and asked != profile.id else None
+        asked_id = parsed if isinstance(parsed, UUID) and parsed != profile.id else None
         if asked_id is not None:
             headers["Content-Location"] = f"/v1/profiles/{profile.id}"
         headers["ETag"] = f'"{profile.version}"'

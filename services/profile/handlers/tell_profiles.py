@@ -14,6 +14,7 @@ from libs.events.profiles import AppliedTouchpoint, Cause, Member, ProfileChange
 from libs.events.topics import PROFILE_CHANGES
 from libs.kit.times import format_utc, to_micros
 from services.profile.domain.graph import Node
+from services.profile.domain.values import render_time
 from services.profile.domain.view import ALL_PARTS
 from services.profile.domain.views import LOYALTY, SEGMENTS, next_version, render_identifiers, render_view
 from services.profile.handlers.open_graph import POSITIONS_PER_TOUCHPOINT
@@ -167,7 +168,7 @@ def build_present(profile: StoredProfile, *, probe: bool = False) -> Outgoing:
 
 def render_stored(profile: StoredProfile) -> bytes:
     """The view of `GET /v1/profiles/{id}`."""
-    updated_at = format_utc(profile.updated_at)
+    updated_at = render_time(to_micros(profile.updated_at))[1:-1].decode()
     return render_view(profile.id, profile.version, updated_at, profile.identifiers, profile.core, profile.facets)
 
 
