@@ -16,7 +16,7 @@ from libs.durable.outbox import PostgresOutbox
 from libs.events import codec
 from libs.events.envelope import Incoming, Outgoing
 from libs.events.profiles import ProfileChanged
-from libs.events.touchpoints import TouchpointRecorded
+from libs.events.touchpoints import Identifier, TouchpointRecorded
 from libs.kit.clock import SystemClock
 from libs.kit.db import Database, Tx
 from libs.messaging.consumer import BatchConsumer
@@ -37,6 +37,7 @@ from tests.integration.profile.driving import KEY, Profiles, encode_touchpoint, 
 from tests.integration.profile.running import make_balance
 from tests.support.eventually import eventually
 from tests.support.profile_reference import ProfileReference, label_of
+from tests.unit.profile.plain_identity import Named, PlainIdentity, Touch
 
 SCORE = lambda _text: Fraction(0)  # noqa: E731 - what the driven service scores, too
 NAMES = ["e1", "e2", "e3", "e4", "d1", "d2", "d3", "d4", "d5", "x1", "x2", "c1", "c2"]
@@ -180,13 +181,10 @@ async def dump(database: Database) -> list[Any]:
     return [await Profiles(database).fetch(statement) for statement in statements]
 
 
-@pytest.mark.parametrize("seed", range(4))
-async def test_workers_that_crash_and_lose_connections_end_with_the_plain_truth(database: Database, seed: int) -> None:
-    random = Random(seed)
+async def run_in_chaos(database: Database, history: Sequence[TouchpointRecorded], random: Random) -> FakeBroker:
+    """Three workers apply the history, with copies, while connections, publishes and whole workers fail; until all is told."""
     broker = FakeBroker(partitions=3)
     publisher = broker.publisher()
-    history = make_history(random, 60)
-    copies = [one for one in history if random.random() < 0.3]
     flaky = FlakyPublisher(publisher, random, 0.15)
     outbox = CrashingOutbox(PostgresOutbox(database, flaky, current=load_current), publisher, random, 0.2)
     lossy = LossyDatabase(database, random, 0.1)
@@ -194,20 +192,14 @@ async def test_workers_that_crash_and_lose_connections_end_with_the_plain_truth(
     workers = [
         asyncio.create_task(keep_running(lambda: build_consumer(lossy, outbox, broker.source(GROUP)), stop)) for _ in range(3)
     ]
-    flusher = FacetFlusher(database, outbox, PostgresGraph(), PostgresFacets(), SystemClock(), 0)  # type: ignore[arg-type]
-    for number, touchpoint in enumerate([*history, *copies]):
-        await broker.publisher().publish([encode_touchpoint(touchpoint)])
+    flusher = FacetFlusher(database, outbox, PostgresGraph(), PostgresFacets(), SystemClock(), 0)
+    for number, touchpoint in enumerate([*history, *(one for one in history if random.random() < 0.3)]):
+        await publisher.publish([encode_touchpoint(touchpoint)])
         if number % 5 == 0 and (some := await Profiles(database).fetch("SELECT id FROM profiles WHERE version > 0")):
-            balance = make_balance(random.choice(some)["id"], number + 1, number)
-            await broker.publisher().publish([balance])
+            await publisher.publish([make_balance(random.choice(some)["id"], number + 1, number)])
             await asyncio.gather(flusher.flush(), return_exceptions=True)
-    await eventually(
-        lambda: sum(broker.committed(GROUP).get(key, 0) for key in broker.committed(GROUP)),
-        until=lambda done: (
-            done >= sum(len(broker.records(topic)) for topic in ("touchpoints", "segment-changes", "loyalty-events"))
-        ),
-        within_s=60,
-    )
+    sent = sum(len(broker.records(topic)) for topic in ("touchpoints", "segment-changes", "loyalty-events"))
+    await eventually(lambda: sum(broker.committed(GROUP).values()), until=lambda done: done >= sent, within_s=60)
     outbox.ratio = flaky.ratio = 0.0
     await eventually(
         lambda: Profiles(database).fetch("SELECT count(*) FROM outbox"), until=lambda rows: rows == [(0,)], within_s=30
@@ -215,7 +207,46 @@ async def test_workers_that_crash_and_lose_connections_end_with_the_plain_truth(
     stop.set()
     assert sum(await asyncio.gather(*workers)) > 0
     assert broker.records("profile-touchpoints-dlq") == []
+    return broker
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_workers_that_crash_and_lose_connections_end_with_the_plain_truth(database: Database, seed: int) -> None:
+    random = Random(seed)
+    history = make_history(random, 60)
+    broker = await run_in_chaos(database, history, random)
     await check_truth(database, broker.records("profile-changes"), history)
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_with_refusals_and_shared_devices_the_end_is_that_of_the_journalled_order(database: Database, seed: int) -> None:
+    random = Random(seed)
+    named = ["u1", "u2", "u3", "?u1", "?u2", "e1", "e2", "?e3", "d1", "d2", "d3", "x1"]
+    history = []
+    for number in range(60):
+        names = {name.lstrip("?"): name for name in random.sample(named, random.choice([1, 2, 2, 3]))}
+        previous = random.sample(["u1", "u2", "d1"], 1) if random.random() < 0.1 else []
+        history.append(make_touchpoint(number, *names.values(), previous=previous))
+    await run_in_chaos(database, history, random)
+    profiles = Profiles(database)
+    order = [row["id"] for row in await profiles.fetch("SELECT id FROM timeline ORDER BY applied")]
+    by_id = {touchpoint.id: touchpoint for touchpoint in history}
+    plain = PlainIdentity()
+    for touchpoint_id in order:
+        touch = by_id[touchpoint_id]
+        plain.apply(Touch(touch.id, _plain(touch.identifiers), _plain(touch.previous)))
+    groups: dict[UUID, set[tuple[str, int]]] = {}
+    for row in await profiles.fetch("SELECT value, epoch, profile_id FROM fragments"):
+        groups.setdefault(row["profile_id"], set()).add((row["value"], row["epoch"]))
+    assert {frozenset(group) for group in groups.values()} == plain.groups()
+    strangers = "SELECT count(*) FROM fragments f JOIN profiles p ON p.id = f.profile_id WHERE NOT f.id = ANY (p.members)"
+    assert await profiles.fetch(strangers) == [(0,)]
+    refused = await profiles.fetch("SELECT touchpoint_id, unnest(fragments) AS fragment FROM refusals")
+    assert len(refused) == len(plain.refused)
+
+
+def _plain(identifiers: Sequence[Identifier]) -> tuple[Named, ...]:
+    return tuple(Named(one.kind, one.value, one.verified) for one in identifiers)
 
 
 async def test_a_replay_from_the_beginning_changes_nothing_and_tells_nothing(database: Database) -> None:
