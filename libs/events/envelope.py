@@ -29,7 +29,7 @@ def format_time(time: datetime) -> bytes:
     return msgspec.json.encode(time)[1:-1]
 
 
-class Outgoing(Struct, frozen=True):
+class Outgoing(Struct, frozen=True, gc=False):
     """A record to be published. `value=None` is a tombstone. `timestamp_ms` is the time of receipt, never the customer's."""
 
     topic: str
@@ -39,7 +39,7 @@ class Outgoing(Struct, frozen=True):
     timestamp_ms: int | None = None
 
 
-class Incoming(Struct, frozen=True):
+class Incoming(Struct, frozen=True, gc=False):
     """A record as consumed. `topic` is the declared name, without the installation's prefix."""
 
     topic: str

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from libs.events.envelope import Incoming
 from libs.messaging.ports import TopicPartition
@@ -14,7 +14,6 @@ RECORD_OVERHEAD_BYTES = 600
 class Fetched(Protocol):
     """The part of aiokafka's ConsumerRecord that is needed."""
 
-    partition: int
     offset: int
     timestamp: int
     key: bytes | None
@@ -22,9 +21,8 @@ class Fetched(Protocol):
     headers: Sequence[tuple[str, bytes]]
 
 
-class _Entry(NamedTuple):
-    record: Fetched
-    size_bytes: int
+def _size_bytes(record: Incoming) -> int:
+    return len(record.value or b"") + RECORD_OVERHEAD_BYTES
 
 
 @dataclass(slots=True)
@@ -35,48 +33,48 @@ class TopicBuffer:
     records: int = 0
     size_bytes: int = 0
     held: set[int] = field(default_factory=set)
-    _partitions: dict[int, deque[_Entry]] = field(default_factory=dict)
+    _partitions: dict[int, deque[Incoming]] = field(default_factory=dict)
     _next_offsets: dict[int, int] = field(default_factory=dict)
 
     def add(self, partition: int, fetched: Sequence[Fetched]) -> None:
-        entries = self._partitions.setdefault(partition, deque())
-        if partition not in self._next_offsets and fetched:
-            self._next_offsets[partition] = fetched[0].offset
-        for record in fetched:
-            size_bytes = len(record.value or b"") + RECORD_OVERHEAD_BYTES
-            entries.append(_Entry(record, size_bytes))
-            self.size_bytes += size_bytes
-        self.records += len(fetched)
+        """Converted at once: what aiokafka gives is a dozen objects a record, and the garbage collector visits all that wait."""
+        if fetched:
+            self._next_offsets.setdefault(partition, fetched[0].offset)
+        added = [
+            Incoming(self.topic, partition, one.offset, one.key, one.value, dict(one.headers), one.timestamp) for one in fetched
+        ]
+        self._partitions.setdefault(partition, deque()).extend(added)
+        self.records += len(added)
+        self.size_bytes += sum(map(_size_bytes, added))
 
     def take(self, *, max_records: int, max_bytes: int) -> list[Incoming]:
         """The next batch: partition after partition; the one that was served last comes last the next time."""
         batch: list[Incoming] = []
         room_bytes = max_bytes
         for partition in list(self._partitions):
-            entries = self._partitions[partition]
-            if partition in self.held or not entries:
+            waiting = self._partitions[partition]
+            if partition in self.held or not waiting:
                 continue
-            taken = 0
-            while entries and len(batch) < max_records and (not batch or entries[0].size_bytes <= room_bytes):
-                record, size_bytes = entries.popleft()
-                room_bytes -= size_bytes
-                self.size_bytes -= size_bytes
-                batch.append(self._convert(record))
-                taken += 1
-            if taken:
-                self.records -= taken
+            taken = len(batch)
+            while waiting and len(batch) < max_records and (not batch or _size_bytes(waiting[0]) <= room_bytes):
+                record = waiting.popleft()
+                room_bytes -= _size_bytes(record)
+                batch.append(record)
+            if len(batch) > taken:
                 self._next_offsets[partition] = batch[-1].offset + 1
                 self._partitions[partition] = self._partitions.pop(partition)
-            if entries:
+            if waiting:
                 break
+        self.records -= len(batch)
+        self.size_bytes -= max_bytes - room_bytes
         return batch
 
     def drop(self, partitions: Iterable[int]) -> None:
         """Forget what was fetched of these partitions and where they stood."""
         for partition in partitions:
-            for entry in self._partitions.pop(partition, ()):
+            for record in self._partitions.pop(partition, ()):
                 self.records -= 1
-                self.size_bytes -= entry.size_bytes
+                self.size_bytes -= _size_bytes(record)
             self._next_offsets.pop(partition, None)
 
     def next_offsets(self) -> Mapping[int, int]:
@@ -84,12 +82,7 @@ class TopicBuffer:
         return self._next_offsets
 
     def is_deliverable(self) -> bool:
-        return any(entries and partition not in self.held for partition, entries in self._partitions.items())
-
-    def _convert(self, record: Fetched) -> Incoming:
-        return Incoming(
-            self.topic, record.partition, record.offset, record.key, record.value, dict(record.headers), record.timestamp
-        )
+        return any(waiting and partition not in self.held for partition, waiting in self._partitions.items())
 
 
 def group_by_topic(partitions: Iterable[TopicPartition]) -> dict[str, list[int]]:
