@@ -8,7 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from uuid import uuid4
 
+from deploy.local.class_archive import ensure_archive
 from deploy.local.errors import PartFailed
+from deploy.local.java import find_java
+from deploy.local.kafka_jars import build_class_path, ensure_jars
 from deploy.local.kafka_tools import build_java_command
 from deploy.local.part import Part
 from deploy.local.ports import HOST, choose_port
@@ -103,7 +106,7 @@ class Kafka(Part):
             self._format()
 
     def command(self) -> Sequence[str]:
-        return build_java_command(SERVER, str(self.properties), jvm=(*HEAP, *JVM))
+        return build_java_command(SERVER, str(self.properties), jvm=(*HEAP, *JVM), archive=self._archive())
 
     def is_ready(self) -> bool:
         """Whether the broker lists itself: it is past recovery, knows its partitions and the controller lets it serve."""
@@ -113,10 +116,20 @@ class Kafka(Part):
         # size, correlation id, number of brokers
         return len(answer) >= 12 and struct.unpack_from(">i", answer, 8)[0] > 0  # noqa: PLR2004 three 32-bit numbers
 
+    def _archive(self) -> Path | None:
+        jars = ensure_jars()
+        return ensure_archive(find_java(), jars, build_class_path(jars))
+
     def _format(self) -> None:
         """Give the empty data folder its cluster id."""
         arguments = ("format", "--cluster-id", _new_cluster_id(), "--config", str(self.properties), "--ignore-formatted")
-        done = subprocess.run(build_java_command(FORMATTER, *arguments), capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(
+            build_java_command(FORMATTER, *arguments, archive=self._archive()),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
         if done.returncode != 0:
             said = (done.stdout + done.stderr).strip().splitlines() or ["no reason given"]
             raise PartFailed(f"Kafka couldn't prepare its data folder: {said[-1]}", hint=f"Look at {self.data}")

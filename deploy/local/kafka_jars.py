@@ -1,18 +1,16 @@
 """The broker's jars, by Maven coordinates: fetched once into the cache, by Maven if there is one, else in pure Python by jgo."""
 
-import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from deploy.local.cache import cache_home
 from deploy.local.errors import PartFailed, PartMissing
+from deploy.local.locks import locked
 
 VERSION = "4.1.0"
 COORDINATES = (
@@ -45,7 +43,7 @@ def ensure_jars() -> Path:
     if folder.is_dir():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(folder.with_name(f"{folder.name}.lock")):
+    with locked(folder.with_name(f"{folder.name}.lock")):
         if not folder.is_dir():
             with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".fetch-") as draft:
                 fetched = Path(draft) / "jars"
@@ -125,10 +123,3 @@ def _run(command: list[str]) -> str:
         return ""
     said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
     return said[-1].strip() if said else f"code {done.returncode}"
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploy.local.class_archive import find_archive
 from deploy.local.java import find_java
 from deploy.local.kafka_jars import build_class_path, ensure_jars
 
@@ -63,10 +64,16 @@ def build_tool_arguments(tool: Tool, arguments: Sequence[str], *, bootstrap: str
     return [*filled, *arguments]
 
 
-def build_java_command(main_class: str, *arguments: str, jvm: Sequence[str] = ()) -> list[str]:
-    logging = f"-Dlog4j2.configurationFile={LOGGING}"
-    return [str(find_java()), *jvm, logging, "-cp", build_class_path(ensure_jars()), main_class, *arguments]
+def build_java_command(main_class: str, *arguments: str, jvm: Sequence[str] = (), archive: Path | None = None) -> list[str]:
+    """Runs a class of the broker's jars. `archive`: see class_archive."""
+    options = [*jvm, f"-Dlog4j2.configurationFile={LOGGING}"]
+    if archive is not None:
+        options.append(f"-XX:SharedArchiveFile={archive}")
+    return [str(find_java()), *options, "-cp", build_class_path(ensure_jars()), main_class, *arguments]
 
 
 def build_tool_command(tool: Tool, arguments: Sequence[str]) -> list[str]:
-    return build_java_command(tool.main_class, *arguments, jvm=("-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"))
+    archive = find_archive(find_java(), ensure_jars())
+    return build_java_command(
+        tool.main_class, *arguments, jvm=("-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"), archive=archive
+    )
