@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import time
 from pathlib import Path
 
 from rich.table import Table
@@ -27,7 +28,7 @@ async def run_foreground(home: Path, plan: Plan, *, quiet: bool) -> int:
     def announce(text: str) -> None:
         screen.note(text)
         if quiet or not (screen.is_shown and STDOUT.is_terminal):
-            say(f"{text}", style="dim")
+            say(f"{time.strftime('%H:%M:%S')} {text}" if quiet else text, style="dim")
 
     supervisor = Supervisor(home, plan, announce)
     _stop_on_signals(stop, supervisor)
