@@ -199,7 +199,7 @@ async def _show(tx: Tx, definition: Definition, members: int, deps: ApiDeps) -> 
 
 
 async def _find(tx: Tx, segment_id: str, deps: ApiDeps) -> Definition:
-    definition = await deps.seg.definitions.find(tx, segment_id)
+    definition = await deps.seg.definitions.find(tx, segment_id) if "\0" not in segment_id else None
     if definition is None:
         raise SegmentNotFound(f"There is no segment {segment_id}.")
     return definition

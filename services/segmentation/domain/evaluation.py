@@ -15,11 +15,11 @@ from services.segmentation.domain.conditions import meets
 from services.segmentation.domain.history import Behaviour, Facts
 from services.segmentation.domain.nodes import AT_LEAST_ONCE, Comparison, Did, Figure, Need, Rule, Touch
 from services.segmentation.domain.sequences import is_sequence
-from services.segmentation.domain.values import Json, holds, is_number, read_micros, read_path
+from services.segmentation.domain.values import Json, bound_number, holds, is_number, read_micros, read_path
 
 _BUCKETS: Final = 100
-_EXACT: Final = Context(prec=120)
-"""More digits than any amount has: sums of what was sent lose nothing."""
+_EXACT: Final = Context(prec=1_000)
+"""More digits than a sum of numbers of a sensible size has: nothing is rounded."""
 _order: Final = attrgetter("order")
 
 
@@ -130,10 +130,9 @@ def _repair_amount(value: Json) -> Json:
     if not isinstance(value, str):
         return value
     try:
-        amount = Decimal(value.strip())
+        return bound_number(Decimal(value.strip()))
     except InvalidOperation:
         return None
-    return amount if amount.is_finite() else None
 
 
 def _passes_figure(figure: Figure, hits: Sequence[Behaviour]) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from services.segmentation.domain.nodes import All, Did, Need, Not, Rule, Sequence, Since, Some
-from services.segmentation.domain.values import Json, decode_json
+from services.segmentation.domain.values import Json, decode_sent
 
 
 @dataclass(slots=True)
@@ -26,7 +26,7 @@ class Behaviour:
     def properties(self) -> Json:
         """Decoded once, when a rule asks."""
         if self._properties is None:
-            self._properties = decode_json(self.raw_properties) if self.raw_properties else {}
+            self._properties = decode_sent(self.raw_properties)
         return self._properties
 
 

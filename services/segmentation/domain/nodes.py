@@ -117,6 +117,8 @@ class Need(NamedTuple):
     with_properties: bool = False
 
 
+_MOST_COUNTED: Final = 1_000_000_000
+"""Nobody has as many touchpoints; a comparison with more is decided by then."""
 AT_LEAST_ONCE: Final = Comparison("gte", 1)
 
 
@@ -254,7 +256,7 @@ Rule: TypeAlias = All | Some | Not | Leaf
 
 def _find_saturation(times: Comparison) -> int:
     values = times.value if isinstance(times.value, list) else [times.value]
-    return int(max(values)) + 1
+    return int(min(max(values), _MOST_COUNTED)) + 1
 
 
 def _set(node: object, name: str, value: object) -> None:

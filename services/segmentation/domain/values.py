@@ -17,12 +17,35 @@ Op: TypeAlias = Literal[
     "eq", "ne", "in", "not_in", "gt", "gte", "lt", "lte", "contains", "starts_with", "ends_with", "exists", "before", "after"
 ]  # fmt: skip
 
-_decoder: Final = msgspec.json.Decoder(float_hook=Decimal)
+_GREATEST_EXPONENT: Final = 400
+"""Beyond what a double can hold: no number that anybody means, and arithmetic stays bounded."""
+
+
+def _read_decimal(text: str) -> Decimal | None:
+    return bound_number(Decimal(text))
+
+
+_decoder: Final = msgspec.json.Decoder(float_hook=_read_decimal)
 
 
 def decode_json(raw: bytes) -> Json:
-    """JSON with exact numbers. Raises msgspec.DecodeError."""
+    """JSON with exact numbers. Raises msgspec.DecodeError, or RecursionError for what is nested absurdly deep."""
     return _decoder.decode(raw)
+
+
+def decode_sent(raw: bytes | None) -> Json:
+    """JSON as customers' systems sent it: what can't be read says nothing, rather than stopping everybody's judgement."""
+    try:
+        return decode_json(raw) if raw else {}
+    except (msgspec.DecodeError, RecursionError):
+        return {}
+
+
+def bound_number(number: Decimal) -> Decimal | None:
+    """None for what is no finite number of a sensible size; the very smallest are 0."""
+    if not number.is_finite() or number.adjusted() > _GREATEST_EXPONENT:
+        return None
+    return number if number.adjusted() >= -_GREATEST_EXPONENT else Decimal(0)
 
 
 def make_exact(value: Json) -> Json:

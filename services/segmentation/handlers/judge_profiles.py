@@ -18,7 +18,7 @@ from services.segmentation.domain.history import Behaviour, Facts
 from services.segmentation.domain.judging import Edge, Judged, Membership, judge, judge_gone
 from services.segmentation.domain.nodes import Need
 from services.segmentation.domain.segments import Segment
-from services.segmentation.domain.values import Json, decode_json
+from services.segmentation.domain.values import Json, decode_sent
 from services.segmentation.handlers.context import Segmentation
 from services.segmentation.ports import HistoryRequest, Timer, ToldEdge
 
@@ -92,7 +92,7 @@ def judge_candidate(candidate: Candidate, history: Mapping[Need, Sequence[Behavi
     needs_view = any(segment.inputs.parts for segment in candidate.segments)
     facts = Facts(
         profile_id=candidate.profile_id,
-        view=decode_json(candidate.view) if needs_view and candidate.view else _NO_VIEW,
+        view=decode_sent(candidate.view) if needs_view else _NO_VIEW,
         history=history,
         members={segment_id: membership.is_member for segment_id, membership in told.items()},
     )

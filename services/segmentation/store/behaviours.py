@@ -96,10 +96,19 @@ class PostgresBehaviours:
         order = body.order
         if order is not None and order.currency is not None:
             return order.currency
-        stated = _read_currency(body.properties).currency if b'"currency"' in bytes(body.properties) else None
+        stated = _read_stated_currency(bytes(body.properties))
         if isinstance(stated, str) and stated.strip():
             return stated.strip().upper()
         return order.default_currency if order is not None else self._default_currency
+
+
+def _read_stated_currency(properties: bytes) -> Any:
+    if b'"currency"' not in properties:
+        return None
+    try:
+        return _read_currency(properties).currency
+    except (msgspec.DecodeError, RecursionError):
+        return None
 
 
 def _to_order(hit: Behaviour) -> tuple[int, int]:

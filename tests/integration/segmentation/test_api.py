@@ -111,6 +111,18 @@ async def test_mistakes_are_pointed_at(api: httpx.AsyncClient) -> None:
     assert unknown_field.status_code == 422
 
 
+async def test_what_no_database_can_hold_is_refused_or_unknown(api: httpx.AsyncClient) -> None:
+    headers = {"Content-Type": "application/json"}
+    for body in (r'{"name":"a\u0000","rule":{"did":"A"}}', r'{"name":"a","description":"\ud800","rule":{"did":"A"}}'):
+        assert (await api.post("/v1/segments", content=body, headers=headers)).status_code == 422
+    for rule in (r'{"did":"\u0000"}', r'{"did":"\ud800"}', '{"trait":"x","gt":1e999}', '{"trait":"x","gt":NaN}'):
+        answer = await api.post("/v1/segments/preview", content=f'{{"rule":{rule}}}', headers=headers)
+        assert answer.status_code == 422, rule
+    for path in ("/v1/segments/%00", "/v1/segments/%00/members", "/v1/memberships/%00", "/v1/segments/s/explain/email:%00"):
+        assert (await api.get(path)).status_code == 404, path
+    assert (await api.delete("/v1/segments/%00")).status_code == 404
+
+
 async def test_forms_that_only_relative_dates_need_are_refused_plainly(api: httpx.AsyncClient) -> None:
     answer = await api.post("/v1/segments", json={"name": "S", "rule": {"trait": "birthday", "anniversary_within": "P7D"}})
     assert (answer.status_code, answer.json()["code"]) == (422, "rule_needs_time")

@@ -118,6 +118,23 @@ def test_numbers_that_are_none_are_refused() -> None:
     assert "/gt" in find_errors({"trait": "x", "gt": float("inf")})
 
 
+@pytest.mark.parametrize("text", ["a\0b", "\ud800"])
+def test_texts_that_no_touchpoint_can_carry_are_refused(text: str) -> None:
+    assert find_errors({"did": text}).keys() == {"/did"}
+    assert find_errors({"did": "A", "where": {"property": "x", "in": ["y", text]}}).keys() == {"/where/in/1"}
+    assert find_errors({text: 1}).keys() == {""}
+
+
+def test_what_would_overflow_is_bounded_or_refused() -> None:
+    assert make_segment({"did": "A", "times": {"gte": 10**17}}).needs[0].limit == 10**9 + 1
+    assert "18 digits" in find_errors({"trait": "x", "eq": -(10**18)})["/eq"]
+    assert "at most a hundred years" in find_errors({"did": "A", "within": "P999999999D"})["/within"]
+    deep: Any = 1
+    for _ in range(100):
+        deep = [deep]
+    assert find_errors({"trait": "x", "eq": deep})
+
+
 def test_what_a_rule_looks_at() -> None:
     rule = make_rule(
         {

@@ -191,6 +191,17 @@ def test_money_counts_in_its_currency_as_sent() -> None:
     assert ask({"did": "A", "sum": {"property": "size", "eq": 0}}, touch("A", size="5"))
 
 
+def test_absurd_numbers_and_unreadable_properties_say_nothing() -> None:
+    rule = {"did": "A", "sum": {"property": "size", "eq": 1}}
+    segment = make_segment(rule)
+    facts = make_facts([segment], [touch("A", number) for number in range(4)])
+    hits = next(iter(facts.history.values()))
+    for hit, raw in zip(hits, (b'{"size":1}', b'{"size":1e999999}', b'{"size":1e-999999999}', b"[" * 20_000), strict=True):
+        hit.raw_properties = raw
+    assert evaluate(segment.rule, facts, 100 * SECOND)
+    assert ask({"did": "A", "sum": {"property": "price", "currency": "EUR", "eq": 0}}, touch("A", price="1e999999"))
+
+
 def test_an_average_is_compared_without_rounding() -> None:
     thirds = (touch("A", 1, size=1), touch("A", 2, size=0), touch("A", 3, size=0))
     assert not ask({"did": "A", "average": {"property": "size", "eq": 0.3333333333333333}}, *thirds)

@@ -28,6 +28,7 @@ VIEW_ROOTS: Final = ("aggregates", "attribution", "lead", "consent")
 MAX_DEPTH: Final = 24
 MAX_NODES: Final = 500
 _BUCKETS: Final = 100
+_GREATEST_WHOLE: Final = 10**18
 _OWN_FORMS: Final = MappingProxyType(
     {"segments": "segment", "loyalty": "points or tier", "computed": "computed", "scores": "score"}
 )
@@ -88,8 +89,31 @@ class _Parser:
 def parse_rule(body: Json, pointer: str = "") -> tuple[Rule | None, Findings]:
     """The rule, or None with the errors found. Numbers must be exact already (`values.make_exact`)."""
     findings = Findings()
-    rule = _Parser(findings).parse(body, pointer)
+    _refuse_unwritable(body, pointer, findings)
+    rule = _Parser(findings).parse(body, pointer) if not findings.found else None
     return (None if findings.errors() else rule), findings
+
+
+def _refuse_unwritable(body: Json, pointer: str, findings: Findings, depth: int = 0) -> None:
+    """Texts that no touchpoint can carry, because they are no Unicode text or hold NUL, and nesting without end."""
+    if isinstance(body, str):
+        if "\0" in body or not _is_unicode(body):
+            findings.add(pointer, "a text of Unicode characters without NUL is expected")
+    elif isinstance(body, int) and abs(body) >= _GREATEST_WHOLE:
+        findings.add(pointer, "a number of at most 18 digits is expected")
+    elif isinstance(body, Mapping | list):
+        if depth > 2 * MAX_DEPTH:
+            findings.add(pointer, f"a rule is nested at most {MAX_DEPTH} deep")
+            return
+        for key, value in body.items() if isinstance(body, Mapping) else enumerate(body):
+            if isinstance(key, str):
+                _refuse_unwritable(key, pointer, findings, depth)
+            _refuse_unwritable(value, point(pointer, key), findings, depth + 1)
+
+
+def _is_unicode(text: str) -> bool:
+    """No half of a surrogate pair stands alone."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _refuse_others(body: Mapping[str, Any], allowed: tuple[str, ...], pointer: str, findings: Findings) -> None:

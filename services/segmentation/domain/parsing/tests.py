@@ -11,6 +11,7 @@ from services.segmentation.domain.nodes import Comparison
 from services.segmentation.domain.values import OPS, ORDER_OPS, RELATIVE_OPS, Json, is_number, read_micros
 
 _MICROSECOND: Final = timedelta(microseconds=1)
+LONGEST_WINDOW_US: Final = timedelta(days=36_525) // _MICROSECOND
 NUMBER_OPS: Final = ("eq", "ne", "in", "not_in", *ORDER_OPS)
 
 
@@ -61,9 +62,12 @@ def parse_window(value: Json, pointer: str, findings: Findings) -> int | None:
         window_us = parse_duration(value) // _MICROSECOND if isinstance(value, str) else 0
     except ValueError:
         window_us = 0
-    if window_us > 0:
+    if 0 < window_us <= LONGEST_WINDOW_US:
         return window_us
-    findings.add(pointer, "a duration of weeks, days, hours, minutes or seconds is expected, like P30D or PT2H")
+    if window_us:
+        findings.add(pointer, "a window is at most a hundred years long")
+    else:
+        findings.add(pointer, "a duration of weeks, days, hours, minutes or seconds is expected, like P30D or PT2H")
     return None
 
 
