@@ -12,16 +12,20 @@ from libs.subscriber import FactTouchpoint
 from services.segmentation.domain.history import Behaviour
 from services.segmentation.domain.judging import Edge, Membership
 from services.segmentation.domain.nodes import Need
+from services.segmentation.domain.segments import SetTimer
 
 State = Literal["filling", "live", "deleted"]
 
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """A segment's newest version. `rule` is its JSON as it was written. `filled_to`: profiles up to this id were judged by it."""
+    """A segment's newest version. `rule` is its JSON as it was written, and came with `rule_version`. `filled_to`: profiles up
+    to this id were judged by it.
+    """
 
     id: str
     version: int
+    rule_version: int
     name: str
     description: str
     rule: str
@@ -49,9 +53,12 @@ class ToldEdge(NamedTuple):
 
 
 class Timer(NamedTuple):
+    """When a profile's answer to a segment's rule changes by itself."""
+
     profile_id: UUID
     segment_id: str
     due_us: int
+    rule_version: int
 
 
 class TraitNames(Protocol):
@@ -109,7 +116,7 @@ class Memberships(Protocol):
         """Edges of one segment and profile stand in order; the last one is the level."""
         ...
 
-    async def load_timers(self, tx: Tx, profile_ids: Collection[UUID]) -> dict[UUID, dict[str, int]]: ...
+    async def load_timers(self, tx: Tx, profile_ids: Collection[UUID]) -> dict[UUID, dict[str, SetTimer]]: ...
 
     async def save_timers(self, tx: Tx, timers: Sequence[Timer], dropped: Iterable[tuple[UUID, str]]) -> None: ...
 

@@ -21,6 +21,8 @@ SEGMENTS = sa.Table(
     METADATA,
     sa.Column("id", sa.Text, primary_key=True),
     sa.Column("version", sa.Integer, nullable=False),
+    # The version that brought the present rule; those after it only renamed.
+    sa.Column("rule_version", sa.Integer, nullable=False),
     # filling | live | deleted; a deleted one stays, so that its versions and edges go on counting if it comes back.
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("filled_to", UUID),
@@ -91,6 +93,7 @@ TIMERS = sa.Table(
     sa.Column("profile_id", UUID, primary_key=True),
     sa.Column("segment_id", sa.Text, primary_key=True),
     sa.Column("due_us", sa.BigInteger, nullable=False),
+    sa.Column("rule_version", sa.Integer, nullable=False),
     # Positive murmur2 of the profile's key: modulo the partitions of profile-changes, the partition it comes by.
     sa.Column("slot", sa.Integer, nullable=False),
 )

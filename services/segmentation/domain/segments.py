@@ -22,16 +22,24 @@ class Inputs:
     segments: frozenset[str]
 
 
+class SetTimer(NamedTuple):
+    """A timer as it is set: when the answer changes by itself, by the rule that came into force with that version."""
+
+    due_us: int
+    rule_version: int
+
+
 class Segment:
-    """A definition ready to be judged. Two of the same id and version are the same."""
+    """A definition ready to be judged. `rule_version`: the version that brought this rule; later ones only renamed it."""
 
-    __slots__ = ("id", "inputs", "name", "needs", "rule", "timed", "version")
+    __slots__ = ("id", "inputs", "name", "needs", "rule", "rule_version", "timed", "version")
 
-    def __init__(self, id_: str, name: str, version: int, rule: Rule) -> None:
+    def __init__(self, id_: str, name: str, version: int, rule: Rule, rule_version: int | None = None) -> None:
         self.id = id_
         self.name = name
         self.version = version
         self.rule = rule
+        self.rule_version = version if rule_version is None else rule_version
         self.inputs = find_inputs(rule)
         self.needs: tuple[Need, ...] = tuple(dict.fromkeys(find_needs(rule)))
         self.timed = tuple(find_timed(rule))
@@ -134,9 +142,14 @@ class Registry:
                 waiting += self._dependents.get(segment.id, ())
         return tuple(sorted(found.values(), key=lambda segment: self._rank[segment.id]))
 
-    def find_dependents(self, segment_id: str) -> list[str]:
-        """Segments whose rule names this one."""
-        return [segment.id for segment in self._dependents.get(segment_id, ())]
+    def find_due(self, timers: Mapping[str, SetTimer], now_us: int) -> list[Segment]:
+        """Segments whose timer is due. One that an earlier rule set says nothing: the present one's back-fill sets its own."""
+        return [segment for id_, timer in timers.items() if timer.due_us <= now_us and (segment := self.find_setter(id_, timer))]
+
+    def find_setter(self, segment_id: str, timer: SetTimer) -> Segment | None:
+        """The segment in force whose present rule set the timer."""
+        segment = self.by_id.get(segment_id)
+        return segment if segment is not None and segment.rule_version == timer.rule_version else None
 
 
 def sort_by_dependency(segments: Iterable[Segment]) -> tuple[Segment, ...]:

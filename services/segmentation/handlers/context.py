@@ -56,7 +56,7 @@ class Segmentation:
 
 
 def compile_definition(definition: Definition) -> Segment:
-    return Segment(definition.id, definition.name, definition.version, parse_stored(definition))
+    return Segment(definition.id, definition.name, definition.version, parse_stored(definition), definition.rule_version)
 
 
 def parse_stored(definition: Definition) -> Rule:

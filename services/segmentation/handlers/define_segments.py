@@ -90,9 +90,11 @@ async def create_segment(tx: Tx, wanted: Wanted, seg: Segmentation, jobs: Jobs) 
     # An id that comes back goes on counting: what was told of its members before stays true.
     before = await seg.definitions.find(tx, segment_id, even_deleted=True)
     now = seg.clock.now()
+    version = before.version + 1 if before else 1
     definition = Definition(
         id=segment_id,
-        version=before.version + 1 if before else 1,
+        version=version,
+        rule_version=version,
         name=wanted.name,
         description=wanted.description,
         rule=encode_rule(wanted.rule),
@@ -128,6 +130,7 @@ async def change_segment(
     definition = replace(
         before,
         version=before.version + 1,
+        rule_version=before.version + 1 if is_other_rule else before.rule_version,
         name=wanted.name,
         description=wanted.description,
         rule=text,

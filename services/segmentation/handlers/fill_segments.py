@@ -70,7 +70,7 @@ async def empty_chunk(
             from_us=now_us,
             now_us=max(now_us, to_micros(profile.judged_at) if profile.judged_at else 0),
             explain=_because_of(Reason("edit"), now_us),
-            timers={id_: due_us for id_, due_us in timers.get(profile_id, {}).items() if id_ == segment_id},
+            timers={id_: timer for id_, timer in timers.get(profile_id, {}).items() if id_ == segment_id},
         )
         for profile_id, profile in locked.items()
     ]
@@ -89,7 +89,9 @@ async def _judge_locked(
         judged_us = to_micros(profile.judged_at) if profile.judged_at else now_us
         instant_us = max(now_us, judged_us)
         own = timers.get(profile_id, {})
-        due = [force.registry.by_id[id_] for id_, due_us in own.items() if due_us <= instant_us and id_ in force.registry.by_id]
+        due = force.registry.find_due(own, instant_us)
+        # A timer by the present rule says that a change of the profile was judged by it already: that goes on from there.
+        is_known = segment.id in own and force.registry.find_setter(segment.id, own[segment.id]) is not None
         candidates.append(
             Candidate(
                 profile_id=profile_id,
@@ -101,7 +103,7 @@ async def _judge_locked(
                 now_us=instant_us,
                 explain=_because_of(Reason("backfill" if segment.version == 1 else "edit"), instant_us),
                 timers=own,
-                only_now=frozenset((segment.id,)),
+                only_now=frozenset() if is_known else frozenset((segment.id,)),
             )
         )
     outgoing = await judge_profiles(tx, candidates, seg)

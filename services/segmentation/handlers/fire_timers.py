@@ -28,15 +28,14 @@ async def fire_timers(tx: Tx, profile_ids: Sequence[UUID], seg: Segmentation, *,
         own = timers.get(profile_id, {})
         judged_us = to_micros(profile.judged_at) if profile.judged_at else until_us[profile_id]
         now_us = max(until_us[profile_id], judged_us)
-        orphans += [(profile_id, id_) for id_ in own if id_ not in force.registry.by_id]
-        due = [force.registry.by_id[id_] for id_, due_us in own.items() if due_us <= now_us and id_ in force.registry.by_id]
+        orphans += [(profile_id, id_) for id_, timer in own.items() if force.registry.find_setter(id_, timer) is None]
         candidates.append(
             Candidate(
                 profile_id=profile_id,
                 version=profile.version,
                 fragments=tuple(members[profile_id]),
                 view=profile.snapshot,
-                segments=force.registry.with_dependents(due),
+                segments=force.registry.with_dependents(force.registry.find_due(own, now_us)),
                 from_us=judged_us,
                 now_us=now_us,
                 explain=_because_of_time,

@@ -13,7 +13,7 @@ from libs.kit.db import Tx
 from libs.kit.times import from_micros, to_micros
 from libs.subscriber import Affected
 from services.segmentation.domain.judging import Edge
-from services.segmentation.domain.segments import EVERYTHING, Changed, Registry, Segment
+from services.segmentation.domain.segments import EVERYTHING, Changed, Registry, Segment, SetTimer
 from services.segmentation.handlers.context import Force, Segmentation
 from services.segmentation.handlers.judge_profiles import SOURCE, Candidate, Reason, judge_profiles
 
@@ -33,7 +33,7 @@ async def judge_affected(tx: Tx, affected: Sequence[Affected], seg: Segmentation
     return outgoing
 
 
-def make_candidate(affected: Affected, force: Force, timers: dict[str, int]) -> Candidate:
+def make_candidate(affected: Affected, force: Force, timers: dict[str, SetTimer]) -> Candidate:
     touchpoints = _own_touchpoints(affected)
     now_us = to_micros(affected.instant) if affected.instant is not None else 0
     if affected.judged_at is not None:
@@ -43,7 +43,7 @@ def make_candidate(affected: Affected, force: Force, timers: dict[str, int]) -> 
         received_us = min((to_micros(body.received_at) for body in touchpoints), default=now_us)
         from_us = min(received_us, now_us) - _NETWORK_DELAY_US
     changed = find_changed(affected, touchpoints)
-    segments = _select(force.registry, changed, affected, {id_ for id_, due_us in timers.items() if due_us <= now_us})
+    segments = _select(force.registry, changed, affected, force.registry.find_due(timers, now_us))
     return Candidate(
         profile_id=affected.profile_id,
         version=affected.version,
@@ -92,13 +92,12 @@ def _own_touchpoints(affected: Affected) -> list[TouchpointRecorded]:
     return [fact.body for change in affected.changes for fact in change.touchpoints if fact.fragment in members]
 
 
-def _select(registry: Registry, changed: Changed, affected: Affected, due: set[str]) -> tuple[Segment, ...]:
+def _select(registry: Registry, changed: Changed, affected: Affected, due: list[Segment]) -> tuple[Segment, ...]:
     if not affected.fragments or affected.snapshot is None:
         return registry.segments
     if not due or changed.everything:
         return registry.select(changed)
-    ticking = [registry.by_id[id_] for id_ in due if id_ in registry.by_id]
-    return registry.with_dependents([*registry.select(changed), *ticking])
+    return registry.with_dependents([*registry.select(changed), *due])
 
 
 class _Explainer:

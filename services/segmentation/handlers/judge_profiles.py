@@ -17,7 +17,7 @@ from libs.kit.times import from_micros
 from services.segmentation.domain.history import Behaviour, Facts
 from services.segmentation.domain.judging import Edge, Judged, Membership, judge, judge_gone
 from services.segmentation.domain.nodes import Need
-from services.segmentation.domain.segments import Segment
+from services.segmentation.domain.segments import Segment, SetTimer
 from services.segmentation.domain.values import Json, decode_sent
 from services.segmentation.handlers.context import Segmentation
 from services.segmentation.ports import HistoryRequest, Timer, ToldEdge
@@ -52,7 +52,7 @@ class Candidate:
     from_us: int
     now_us: int
     explain: Callable[[Edge], Reason]
-    timers: Mapping[str, int]
+    timers: Mapping[str, SetTimer]
     only_now: frozenset[str] = frozenset()
 
     @property
@@ -150,9 +150,10 @@ def _move_timers(candidate: Candidate, judged: Judged, timers: list[Timer], drop
     if candidate.is_gone:
         dropped.extend((candidate.profile_id, segment_id) for segment_id in candidate.timers)
         return
-    for segment_id, due_us in judged.due_us.items():
+    for segment in candidate.segments:
+        present, due_us = candidate.timers.get(segment.id), judged.due_us[segment.id]
         if due_us is None:
-            if segment_id in candidate.timers:
-                dropped.append((candidate.profile_id, segment_id))
-        elif candidate.timers.get(segment_id) != due_us:
-            timers.append(Timer(candidate.profile_id, segment_id, due_us))
+            if present is not None:
+                dropped.append((candidate.profile_id, segment.id))
+        elif present != SetTimer(due_us, segment.rule_version):
+            timers.append(Timer(candidate.profile_id, segment.id, due_us, segment.rule_version))

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import asyncpg
 
 _LOCK_SPACE: Final = 0x53_45_47_53  # "SEGS"
-_COLUMNS: Final = """s.id, s.version, v.name, v.description, v.rule, s.state, s.job_id, s.created_at, s.updated_at, s.filled_to
-    FROM segments s JOIN segment_versions v ON v.segment_id = s.id AND v.version = s.version"""
+_COLUMNS: Final = """s.id, s.version, s.rule_version, v.name, v.description, v.rule, s.state, s.job_id, s.created_at,
+    s.updated_at, s.filled_to FROM segments s JOIN segment_versions v ON v.segment_id = s.id AND v.version = s.version"""
 
 
 class PostgresDefinitions:
@@ -42,11 +42,13 @@ class PostgresDefinitions:
 
     async def save(self, tx: Tx, definition: Definition) -> None:
         await tx.execute(
-            "INSERT INTO segments (id, version, state, filled_to, job_id, created_at, updated_at)"
-            " VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (id) DO UPDATE SET version = excluded.version,"
-            " state = excluded.state, filled_to = excluded.filled_to, job_id = excluded.job_id, updated_at = excluded.updated_at",
+            "INSERT INTO segments (id, version, rule_version, state, filled_to, job_id, created_at, updated_at)"
+            " VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (id) DO UPDATE SET version = excluded.version,"
+            " rule_version = excluded.rule_version, state = excluded.state, filled_to = excluded.filled_to,"
+            " job_id = excluded.job_id, updated_at = excluded.updated_at",
             definition.id,
             definition.version,
+            definition.rule_version,
             definition.state,
             definition.filled_to,
             definition.job_id,

@@ -8,6 +8,7 @@ from libs.events.envelope import to_key
 from libs.kit.db import Tx
 from libs.messaging.partitions import compute_murmur2
 from services.segmentation.domain.judging import Membership
+from services.segmentation.domain.segments import SetTimer
 from services.segmentation.ports import Timer, ToldEdge
 
 _POSITIVE: Final = 0x7FFFFFFF
@@ -57,13 +58,14 @@ class PostgresMemberships:
             columns=_EDGE_COLUMNS,
         )
 
-    async def load_timers(self, tx: Tx, profile_ids: Collection[UUID]) -> dict[UUID, dict[str, int]]:
+    async def load_timers(self, tx: Tx, profile_ids: Collection[UUID]) -> dict[UUID, dict[str, SetTimer]]:
         rows = await tx.fetch(
-            "SELECT profile_id, segment_id, due_us FROM timers WHERE profile_id = ANY($1::uuid[])", list(profile_ids)
+            "SELECT profile_id, segment_id, due_us, rule_version FROM timers WHERE profile_id = ANY($1::uuid[])",
+            list(profile_ids),
         )
-        found: dict[UUID, dict[str, int]] = {}
-        for profile_id, segment_id, due_us in rows:
-            found.setdefault(profile_id, {})[segment_id] = due_us
+        found: dict[UUID, dict[str, SetTimer]] = {}
+        for profile_id, segment_id, due_us, rule_version in rows:
+            found.setdefault(profile_id, {})[segment_id] = SetTimer(due_us, rule_version)
         return found
 
     async def save_timers(self, tx: Tx, timers: Sequence[Timer], dropped: Iterable[tuple[UUID, str]]) -> None:
@@ -77,12 +79,14 @@ class PostgresMemberships:
             )
         if timers:
             await tx.execute(
-                "INSERT INTO timers (profile_id, segment_id, due_us, slot)"
-                " SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::int[])"
-                " ON CONFLICT (profile_id, segment_id) DO UPDATE SET due_us = excluded.due_us",
+                "INSERT INTO timers (profile_id, segment_id, due_us, rule_version, slot)"
+                " SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::int[], $5::int[])"
+                " ON CONFLICT (profile_id, segment_id) DO UPDATE SET"
+                " due_us = excluded.due_us, rule_version = excluded.rule_version",
                 [timer.profile_id for timer in timers],
                 [timer.segment_id for timer in timers],
                 [timer.due_us for timer in timers],
+                [timer.rule_version for timer in timers],
                 [compute_murmur2(to_key(timer.profile_id)) & _POSITIVE for timer in timers],
             )
 

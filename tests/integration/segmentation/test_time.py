@@ -128,3 +128,29 @@ async def test_a_filled_window_is_not_told_again_for_what_lies_before(world: Wor
     assert await world.run_jobs() == []
     assert await world.fire() == []
     assert await world.members("recent") == set()
+
+
+async def test_a_window_that_closes_before_the_back_fill_comes_by_is_told_at_its_instant(world: World) -> None:
+    """A change was judged by the new rule first; the back-fill goes on from there instead of beginning now."""
+    ada = Customer(world)
+    await ada.does()
+    await world.define(RECENT, "recent", fill=False)
+    assert len(await ada.does(order())) == 1
+    world.clock.set(NOON + timedelta(days=31))
+    [edge] = await world.run_jobs()
+    assert (edge.action, edge.at, edge.cause) == ("exited", NOON + timedelta(days=30), "time")
+
+
+async def test_a_timer_of_an_earlier_rule_says_nothing_and_one_of_a_renamed_segment_still_counts(world: World) -> None:
+    await world.define(RECENT, "edited")
+    await world.define(RECENT, "renamed")
+    ada = Customer(world)
+    await ada.does(order())
+    await world.change("edited", {"did": "Order Completed", "within": "P60D"})
+    await world.change("renamed", RECENT, name="Another name")
+    world.clock.set(NOON + timedelta(days=31))
+    assert tell(await world.fire()) == [("exited", "renamed", 2, "time")]
+    assert await world.run_jobs() == []
+    world.clock.advance(timedelta(days=30))
+    [edge] = await world.fire()
+    assert (edge.segment_id, edge.at) == ("edited", NOON + timedelta(days=60))
