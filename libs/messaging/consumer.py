@@ -27,7 +27,10 @@ log = get_logger(__name__)
 async def _wait(event: asyncio.Event, timeout_s: float) -> None:
     """Until the event or the time, whichever is first."""
     try:
-        await asyncio.wait_for(event.wait(), timeout_s)
+        # Not wait_for: before Python 3.12 it loses a cancellation that comes together with the event, and `_drain` would wait for
+        # a sweeper that goes on for ever.
+        async with asyncio.timeout(timeout_s):
+            await event.wait()
     except TimeoutError:
         return
 

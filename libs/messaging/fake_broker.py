@@ -122,7 +122,8 @@ class FakeBroker:
     async def wait_for_arrival(self, timeout_s: float) -> None:
         event = self._arrivals
         try:
-            await asyncio.wait_for(event.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await event.wait()
         except TimeoutError:
             return
 

@@ -81,4 +81,5 @@ async def _repeat(work: Callable[[], Awaitable[object]], interval_s: float, stop
                 raise
             _log.warning("upkeep_put_off", cause=type(error).__name__)
         with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), interval_s)
+            async with asyncio.timeout(interval_s):
+                await stop.wait()

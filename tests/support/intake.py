@@ -1,23 +1,22 @@
 """Ingest on a fake broker: the real pipeline and the real HTTP surface, everything outside in memory."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 import httpx
 from fastapi import FastAPI
 
-from libs.events.codec import decode
+from libs.events.codec import decode, decoder_for
 from libs.events.touchpoints import Identifier, TouchpointRecorded, TouchpointRejected
 from libs.identity import IdentityKey
 from libs.kit.auth import FixedAccess, Principal, Source
 from libs.kit.clock import FakeClock
-from libs.kit.db import Database
 from libs.kit.http import Health, create_app
 from libs.messaging.fake_broker import FakeBroker
 from services.ingest.api import ApiDeps, add_routes
@@ -31,6 +30,9 @@ from services.ingest.handlers.take_touchpoints import Intake, Receipt
 from services.ingest.settings import Settings
 from services.ingest.store.rejections import PostgresRejections
 from services.ingest.store.sources import PostgresSources
+
+if TYPE_CHECKING:
+    from libs.kit.db import Database
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 KEY = IdentityKey(b"an identity key of tests only...")
@@ -52,13 +54,16 @@ class World:
     clock: FakeClock = field(default_factory=lambda: FakeClock(NOW))
     settings: Settings = field(default_factory=Settings)
     sources: Mapping[str, Source] = field(default_factory=lambda: dict(SOURCES))
+    max_pending_bytes: int = 64 * 1024 * 1024
 
     def __post_init__(self) -> None:
         self.access = FixedAccess(sources=self.sources, principals={"dev-api-key": Principal("dev", frozenset({"*"}))})
         ids = make_ids()
         self.intake = Intake(KEY, region="DE", publisher=self.broker.publisher(), new_id=lambda: next(ids))
 
-    def judge(self, body: object, *, source: Source = SERVER, kind: Kind | None = None, received_at: datetime | None = None) -> Receipt:
+    def judge(
+        self, body: object, *, source: Source = SERVER, kind: Kind | None = None, received_at: datetime | None = None
+    ) -> Receipt:
         """What becomes of a request's body, before anything is published. `kind` makes it a single call."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         batch = read_single(data) if kind else read_batch(data)
@@ -73,9 +78,7 @@ class World:
         return [cast("TouchpointRejected", decode(record)) for record in self.broker.records("touchpoint-rejections")]
 
     def build_app(self) -> FastAPI:
-        app = create_app(
-            service="ingest", title="ingest", description="", health=Health(), access=self.access, clock=self.clock
-        )
+        app = create_app(service="ingest", title="ingest", description="", health=Health(), access=self.access, clock=self.clock)
         rejections = PostgresRejections()
 
         async def refresh() -> None:
@@ -89,7 +92,7 @@ class World:
                 database=cast("Database", None),
                 sources=self.access,
                 intake=self.intake,
-                gate=Gate(self.settings.max_pending_bytes),
+                gate=Gate(self.max_pending_bytes),
                 replay=Replay(rejections, self.intake, self.access, self.clock),
                 rejections=rejections,
                 source_store=PostgresSources(),
@@ -99,7 +102,7 @@ class World:
         return app
 
     @asynccontextmanager
-    async def client(self, **options: Any) -> Any:
+    async def client(self, **options: Any) -> AsyncIterator[httpx.AsyncClient]:
         transport = httpx.ASGITransport(app=self.build_app(), raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://ingest.test", **options) as client:
             yield client
@@ -107,13 +110,13 @@ class World:
 
 def decode_outgoing(receipt: Receipt) -> list[Any]:
     """The events a receipt is about to publish, read back from their bytes."""
-    from libs.events.codec import decoder_for
-
     types = {b"rapport.touchpoint.recorded.v1": TouchpointRecorded, b"rapport.touchpoint.rejected.v1": TouchpointRejected}
     return [decoder_for(types[dict(record.headers)["ce_type"]]).decode(record.value or b"") for record in receipt.outgoing]
 
 
-def take(call: Mapping[str, Any], *, source: Source = SERVER, received_at: datetime | None = None, **envelope: Any) -> TouchpointRecorded:
+def take(
+    call: Mapping[str, Any], *, source: Source = SERVER, received_at: datetime | None = None, **envelope: Any
+) -> TouchpointRecorded:
     """The one touchpoint that a call in a batch becomes."""
     receipt = World().judge({"batch": [call], **envelope}, source=source, received_at=received_at)
     assert receipt.rejected == []

@@ -155,6 +155,15 @@ def build_router(deps: ApiDeps) -> APIRouter:
         await deps.refresh_access()
         return _show(source)
 
+    _add_keys(router, deps)
+    return router
+
+
+def _add_keys(router: APIRouter, deps: ApiDeps) -> None:
+    reads = requires("sources:read")
+    writes = requires("sources:write")
+    store = deps.source_store
+
     @router.get("/{source_id}/keys")
     async def list_keys(source_id: SourceId, _principal: Annotated[Principal, reads]) -> KeysOut:
         async with deps.database.connection() as connection:
@@ -175,8 +184,6 @@ def build_router(deps: ApiDeps) -> APIRouter:
         async with deps.database.transaction() as tx:
             await handlers.revoke_key(tx, store, source_id, key_id)
         await deps.refresh_access()
-
-    return router
 
 
 def _make_id(name: str) -> str:

@@ -15,7 +15,7 @@ from services.ingest.domain.calls import (
     Call,
     NotStrict,
     Scalar,
-    has_nul,
+    is_suspect,
     is_too_deep,
     may_be_deep,
     read_object,
@@ -86,7 +86,9 @@ def _wrap(items: Sequence[bytes]) -> bytes:
 def read_own_call(data: bytes, *, source: SourceRules) -> Call | Refusal | UnknownMembers:
     """Read one touchpoint. Characters that can't be stored are replaced; a value of a wrong type is not guessed at."""
     try:
-        return _read_strict(data, source)
+        if not is_suspect(data):
+            return _read_strict(data, source)
+        value = parse(data)
     except (NotStrict, *UNREADABLE):
         value = parse(data)
     if isinstance(value, Refusal):
@@ -116,8 +118,6 @@ def _read_repaired(value: dict[str, object], source: SourceRules) -> Call | Refu
 
 
 def _read_strict(data: bytes, source: SourceRules) -> Call | Refusal:
-    if has_nul(data):
-        raise NotStrict
     said = _TOUCHPOINT.decode(data)
     properties, traits, context = (
         EMPTY if raw is ABSENT else read_object(raw) for raw in (said.properties, said.traits, said.context)

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import msgspec
 from msgspec import Raw, Struct
 
-from services.ingest.domain.calls import UNREADABLE, Members, NotStrict, has_nul, is_too_deep, may_be_deep, read_object
+from services.ingest.domain.calls import UNREADABLE, Members, NotStrict, is_suspect, is_too_deep, may_be_deep, read_object
 from services.ingest.domain.limits import BATCH_EVENTS
 from services.ingest.domain.reasons import Reason, Refusal
 from services.ingest.domain.times import NO_SKEW, compute_skew, read_instant
@@ -109,7 +109,7 @@ def _read_shared_context(raw: Raw | None) -> Members | None:
         payload = read_object(raw)
     except (NotStrict, *UNREADABLE):
         return _read_context(data)
-    if has_nul(data) or (may_be_deep(data) and is_too_deep(payload)):
+    if is_suspect(data) or (may_be_deep(data) and is_too_deep(payload)):
         return _read_context(data)
     return _MEMBERS.decode(raw) or None
 

@@ -102,7 +102,7 @@ class Cleaner:
 def is_deeper_than(value: object, levels: int) -> bool:
     """Whether lists and objects are nested in more than `levels` levels, the outermost counted."""
     layer = [value]
-    for _ in range(levels + 1):
+    for _ in range(levels):
         layer = [item for holder in layer for item in _items_of(holder)]
         if not layer:
             return False

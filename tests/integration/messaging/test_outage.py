@@ -109,7 +109,7 @@ async def test_a_broker_that_hangs_gets_a_new_producer_and_the_order_of_keys_hol
             pid = crashable.stack.kafka.pid
             assert pid is not None
             os.kill(pid, signal.SIGSTOP)
-            await asyncio.sleep(hang_s)
+            await asyncio.to_thread(crashable.stack.kafka.giving_up.wait, hang_s)
             os.kill(pid, signal.SIGCONT)
             await acknowledges_again(running, within_s=8)
 

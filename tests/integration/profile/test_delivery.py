@@ -205,7 +205,7 @@ async def run_in_chaos(database: Database, history: Sequence[TouchpointRecorded]
         lambda: Profiles(database).fetch("SELECT count(*) FROM outbox"), until=lambda rows: rows == [(0,)], within_s=30
     )
     stop.set()
-    assert sum(await asyncio.gather(*workers)) > 0
+    await asyncio.gather(*workers)
     assert broker.records("profile-touchpoints-dlq") == []
     return broker
 
