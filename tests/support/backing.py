@@ -35,8 +35,8 @@ def _is_docker_running() -> bool:
     """A client without an engine is no Docker. Its socket is looked for first: importing the client takes half a second."""
     if not os.environ.get("DOCKER_HOST") and not Path("/var/run/docker.sock").exists():
         return False
-    import docker  # noqa: PLC0415 only where there is a chance
-    from docker.errors import DockerException  # noqa: PLC0415
+    import docker
+    from docker.errors import DockerException
 
     try:
         client = docker.from_env(timeout=3)
@@ -62,7 +62,7 @@ def open_stack(home: Path) -> Iterator[Stack]:
 
 @contextmanager
 def _open_local(home: Path) -> Iterator[Stack]:
-    from deploy import local  # noqa: PLC0415 not needed where addresses are given
+    from deploy import local
 
     with local.start(home, only=("postgres", "redis", "kafka"), ports={"kafka": 0, "postgres": 0, "redis": 0}) as running:
         redis = running.redis.address if running.redis is not None else None
@@ -71,9 +71,9 @@ def _open_local(home: Path) -> Iterator[Stack]:
 
 @contextmanager
 def _open_containers() -> Iterator[Stack]:
-    from testcontainers.kafka import KafkaContainer  # noqa: PLC0415
-    from testcontainers.postgres import PostgresContainer  # noqa: PLC0415
-    from testcontainers.redis import RedisContainer  # noqa: PLC0415
+    from testcontainers.kafka import KafkaContainer
+    from testcontainers.postgres import PostgresContainer
+    from testcontainers.redis import RedisContainer
 
     with ExitStack() as opened:
         kafka = KafkaContainer(KAFKA_IMAGE).with_kraft().with_env("KAFKA_AUTO_CREATE_TOPICS_ENABLE", "false")

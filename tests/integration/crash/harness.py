@@ -123,10 +123,14 @@ class CrashRun:
 
     async def read_touchpoints(self) -> list[TouchpointRecorded]:
         """Everything in the log, first copies only, in order of each partition."""
-        consumer = AIOKafkaConsumer(bootstrap_servers=self.platform.settings.kafka, auto_offset_reset="earliest", group_id=None)
+        consumer = AIOKafkaConsumer(
+            "touchpoints", bootstrap_servers=self.platform.settings.kafka, auto_offset_reset="earliest", group_id=None
+        )
         await consumer.start()
         try:
+            await consumer._client.force_metadata_update()  # a consumer without a group knows no topic of itself
             places = [TopicPartition("touchpoints", number) for number in consumer.partitions_for_topic("touchpoints") or ()]
+            consumer.unsubscribe()
             consumer.assign(places)
             await consumer.seek_to_beginning(*places)
             ends = await consumer.end_offsets(places)

@@ -79,7 +79,7 @@ async def test_leftovers_in_the_outbox_are_published_by_whoever_comes_next(world
 
 
 async def some_record(world: World) -> Any:
-    from tests.support.brokers import make_outgoing  # noqa: PLC0415 - one use
+    from tests.support.brokers import make_outgoing
 
     return make_outgoing("told", "left", "{}")
 
@@ -265,7 +265,7 @@ async def test_a_replay_reaches_only_the_consumer_that_failed_with_the_key_it_ha
 
 
 def world_now() -> Any:
-    from libs.kit.clock import SystemClock  # noqa: PLC0415 - one use
+    from libs.kit.clock import SystemClock
 
     return SystemClock().now()
 
