@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from services.ingest.domain.reasons import Reason
-from tests.support.intake import BROWSER, KEY, SERVER, make_track, name_all, refuse, take
+from tests.support.intake import BROWSER, KEY, SERVER, World, make_track, name_all, refuse, take
 
 
 def names(call: dict[str, Any], **options: Any) -> list[str]:
@@ -98,8 +98,6 @@ def test_identifiers_stand_strongest_first() -> None:
 
 
 def test_the_key_of_the_record_is_the_fragment_of_the_strongest_identifier() -> None:
-    from tests.support.intake import World
-
     receipt = World().judge({"batch": [make_track(anonymousId="a1")]})
     assert receipt.outgoing[0].key == str(KEY.fragment_id("user_id", "u1")).encode()
 

@@ -2,7 +2,7 @@ import pytest
 
 from services.ingest.domain.reasons import Reason
 from services.ingest.domain.vocabulary import V1_NAMES
-from tests.support.intake import BROWSER, SERVER, make_track, refuse, take
+from tests.support.intake import BROWSER, SERVER, World, decode_outgoing, make_track, refuse, take
 
 
 @pytest.mark.parametrize(
@@ -76,8 +76,6 @@ def test_the_name_and_category_of_a_page_are_among_its_properties() -> None:
 def test_a_pages_own_properties_stand_as_sent() -> None:
     properties = '{"name": "Home",  "title":"\\u00e4"}'
     call = '{"type":"page","userId":"u1","name":"Home","properties":' + properties + "}"
-    from tests.support.intake import World, decode_outgoing
-
     receipt = World().judge(b'{"batch":[' + call.encode() + b"]}")
     assert bytes(decode_outgoing(receipt)[0].properties) == properties.encode()
 

@@ -5,6 +5,7 @@ import gzip
 import json
 import zlib
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 import pytest
@@ -359,8 +360,15 @@ class TestPixels:
 
     async def test_or_as_plain_parameters(self) -> None:
         world = World()
-        query = "writeKey=dev-browser-key&userId=u1&event=Email%20Opened&email_id=e1"
-        query += "&properties.campaign_id=c&context.page.url=https%3A%2F%2Fx"
+        parameters = {
+            "writeKey": "dev-browser-key",
+            "userId": "u1",
+            "event": "Email Opened",
+            "email_id": "e1",
+            "properties.campaign_id": "c",
+            "context.page.url": "https://x",
+        }
+        query = urlencode(parameters)
         await self.get(f"/v1/pixel/track?{query}", world)
         touchpoint = world.recorded()[0]
         assert json.loads(bytes(touchpoint.properties)) == {"email_id": "e1", "campaign_id": "c"}
