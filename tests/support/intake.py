@@ -32,8 +32,6 @@ from services.ingest.store.rejections import PostgresRejections
 from services.ingest.store.sources import PostgresSources
 
 if TYPE_CHECKING:
-    
-if TYPE_CHECKING:
     from libs.kit.db import Database
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
