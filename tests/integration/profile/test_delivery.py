@@ -23,7 +23,7 @@ from libs.messaging.consumer import BatchConsumer
 from libs.messaging.errors import ConsumerStopped, PublishFailed
 from libs.messaging.fake_broker import FakeBroker
 from libs.messaging.policy import ConsumerPolicy
-from libs.messaging.ports import Outbox, Publisher, RecordSource, StagedId
+from libs.messaging.ports import Outbox, Publisher, RecordSource
 from libs.subscriber import Arrivals
 from services.profile.consumer import GROUP, build_handlers
 from services.profile.domain.identity import Rules
@@ -49,44 +49,22 @@ class CrashError(Exception):
 
 
 @dataclass
-class CrashingOutbox:
-    """Ends the consumer now and then after a commit: nothing, or everything but the outbox row's end, was done."""
-
-    outbox: PostgresOutbox
-    publisher: Publisher
-    random: Random
-    ratio: float
-
-    async def stage(self, tx: Tx, messages: Sequence[Outgoing]) -> StagedId | None:
-        return await self.outbox.stage(tx, messages)
-
-    async def publish(self, staged: StagedId, messages: Sequence[Outgoing]) -> None:
-        chance = self.random.random()
-        if chance < self.ratio:
-            if chance < self.ratio / 2:
-                await self.publisher.publish(messages)
-            raise CrashError
-        await self.outbox.publish(staged, messages)
-
-    async def sweep(self) -> int:
-        return await self.outbox.sweep()
-
-
-@dataclass
 class FlakyPublisher:
-    """Fails now and then, with or without the records in the log."""
+    """Now and then ends the process, or fails, each with or without the records in the log; under the outbox row's lock."""
 
     publisher: Publisher
     random: Random
-    ratio: float
+    crash_ratio: float
+    failure_ratio: float
 
     async def publish(self, messages: Sequence[Outgoing]) -> None:
-        chance = self.random.random()
-        if chance < self.ratio:
-            if chance < self.ratio / 2:
-                await self.publisher.publish(messages)
+        crash, failure = self.random.random() < self.crash_ratio, self.random.random() < self.failure_ratio
+        if not (crash or failure) or self.random.random() < 0.5:
+            await self.publisher.publish(messages)
+        if crash:
+            raise CrashError
+        if failure:
             raise PublishFailed("injected")
-        await self.publisher.publish(messages)
 
 
 @dataclass
@@ -185,8 +163,8 @@ async def run_in_chaos(database: Database, history: Sequence[TouchpointRecorded]
     """Three workers apply the history, with copies, while connections, publishes and whole workers fail; until all is told."""
     broker = FakeBroker(partitions=3)
     publisher = broker.publisher()
-    flaky = FlakyPublisher(publisher, random, 0.15)
-    outbox = CrashingOutbox(PostgresOutbox(database, flaky, current=load_current), publisher, random, 0.2)
+    flaky = FlakyPublisher(publisher, random, crash_ratio=0.2, failure_ratio=0.15)
+    outbox = PostgresOutbox(database, flaky, current=load_current)
     lossy = LossyDatabase(database, random, 0.1)
     stop = asyncio.Event()
     workers = [
@@ -200,7 +178,7 @@ async def run_in_chaos(database: Database, history: Sequence[TouchpointRecorded]
             await asyncio.gather(flusher.flush(), return_exceptions=True)
     sent = sum(len(broker.records(topic)) for topic in ("touchpoints", "segment-changes", "loyalty-events"))
     await eventually(lambda: sum(broker.committed(GROUP).values()), until=lambda done: done >= sent, within_s=60)
-    outbox.ratio = flaky.ratio = 0.0
+    flaky.crash_ratio = flaky.failure_ratio = 0.0
     await eventually(
         lambda: Profiles(database).fetch("SELECT count(*) FROM outbox"), until=lambda rows: rows == [(0,)], within_s=30
     )
@@ -274,12 +252,13 @@ async def test_a_replay_from_the_beginning_changes_nothing_and_tells_nothing(dat
 async def test_a_crash_between_commit_and_publish_is_told_by_whoever_comes_next(database: Database) -> None:
     broker = FakeBroker(partitions=1)
     publisher = broker.publisher()
-    crashing = CrashingOutbox(PostgresOutbox(database, publisher, current=load_current), publisher, Random(0), 1.0)
+    flaky = FlakyPublisher(publisher, Random(0), crash_ratio=1.0, failure_ratio=0.0)
+    crashing = PostgresOutbox(database, flaky, current=load_current)
     touchpoint = make_touchpoint(1, "e1")
     await publisher.publish([encode_touchpoint(touchpoint)])
     with pytest.raises(ConsumerStopped):
         await build_consumer(database, crashing, broker.source(GROUP)).run(asyncio.Event())
-    crashing.ratio = 0.0
+    flaky.crash_ratio = 0.0
     stop = asyncio.Event()
     running = asyncio.create_task(build_consumer(database, crashing, broker.source(GROUP)).run(stop))
     await eventually(lambda: broker.records("profile-changes"))
