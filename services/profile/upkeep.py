@@ -13,7 +13,7 @@ from libs.kit.db import Database, is_retryable
 from libs.kit.logging import get_logger
 from libs.messaging.errors import PublishFailed
 from libs.messaging.ports import Outbox
-from services.profile.handlers.apply_facets import flush_facets
+from services.profile.handlers.apply_facets import FLUSH_LIMIT, flush_facets
 from services.profile.handlers.metrics import PROFILES
 from services.profile.ports import FacetStore, GraphStore
 
@@ -24,7 +24,11 @@ _ESTIMATE = "SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = 'pr
 
 
 class FacetFlusher:
-    """Makes versions of facets that found no change to go with. Several may run: each profile is one's at a time."""
+    """Makes versions of facets that found no change to go with. Several may run: each profile is one's at a time.
+
+    What waits is told at the second look that finds it, so that the facets one touchpoint moves, which come back some
+    milliseconds apart, make one version and not one each.
+    """
 
     def __init__(
         self, database: Database, outbox: Outbox, graph: GraphStore, facets: FacetStore, clock: Clock, generation: int
@@ -35,9 +39,17 @@ class FacetFlusher:
         self._facets = facets
         self._clock = clock
         self._generation = generation
+        self._seen: set[UUID] = set()
+
+    async def flush_waiting(self) -> int:
+        """Tell what waited at the look before; how many records told it."""
+        async with self._database.connection() as connection:
+            waiting = set(await self._facets.find_pending(connection, FLUSH_LIMIT))
+        due, self._seen = waiting & self._seen, waiting - self._seen
+        return await self.flush(due) if due else 0
 
     async def flush(self, profile_ids: Collection[UUID] | None = None) -> int:
-        """Of these profiles, or of all that wait; how many records told it."""
+        """Tell now, of these profiles or of all that wait; how many records told it."""
         async with self._database.transaction() as tx:
             outgoing = await flush_facets(tx, self._graph, self._facets, self._clock, self._generation, profile_ids)
             staged = await self._outbox.stage(tx, outgoing)
@@ -59,7 +71,7 @@ class Upkeep:
 
     async def run(self, stop: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as group:
-            group.create_task(_repeat(self._flusher.flush, self._flush_interval_s, stop))
+            group.create_task(_repeat(self._flusher.flush_waiting, self._flush_interval_s, stop))
             group.create_task(_repeat(self._count, _COUNT_EVERY_S, stop))
             group.create_task(_repeat(self._purge, _PURGE_EVERY_S, stop))
 

@@ -23,7 +23,7 @@ from services.profile.handlers.metrics import VERSIONS
 from services.profile.handlers.tell_profiles import make_moment, tell_version
 from services.profile.ports import FacetStore, GraphStore, ProfileRow
 
-FLUSH_LIMIT = 500
+FLUSH_LIMIT = 2000
 UNKNOWN_TYPE = Ignored("unknown_type")
 _encode = msgspec.json.Encoder().encode
 

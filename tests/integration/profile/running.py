@@ -155,7 +155,7 @@ async def run_service(database: Database, *, env: str = "test", broker: FakeBrok
     deps = ApiDeps(database, publisher, reader, ACCESS, KEY, clock, build_id_factory(clock), env, "DE")
     app = create_profile_app(deps, Health(), clock)
     stop = asyncio.Event()
-    upkeep = Upkeep(database, flusher, clock, 0.2)
+    upkeep = Upkeep(database, flusher, clock, 0.11)
     work = [asyncio.create_task(consumer.run(stop)), asyncio.create_task(upkeep.run(stop))]
     headers = {"Authorization": f"Bearer {WRITE_KEY}"}
     transport = httpx.ASGITransport(app, client=("192.0.2.7", 1))
