@@ -43,7 +43,7 @@ class Bench:
         self.customers = customers
         self.report: dict[str, Any] = {}
         self.peak_rss = 0
-        self._sent = 0
+        self._known: list[int] = []
         environment = running.environment
         self.settings = PlatformSettings(kafka=environment["RAPPORT_KAFKA"], postgres=environment["RAPPORT_POSTGRES"])
 
@@ -66,7 +66,9 @@ class Bench:
     async def _end_to_end(self) -> None:
         """Sent as fast as the platform takes them in while it works on them, until all is committed everywhere."""
         events = max(20_000, int(self.seconds * 4_000)) // 100 * 100
-        requests = ShopLoad(1, self.customers).batch_requests(self.running.urls["ingest"], events // 100)
+        shop = ShopLoad(1, self.customers)
+        requests = shop.batch_requests(self.running.urls["ingest"], events // 100)
+        self._known = sorted(shop.seen)
         before, offsets = measure(self.running), await self._change_records()
         began_s = time.perf_counter()
         sent = await load(self.running.urls["ingest"], requests, connections=4, seconds=None)
@@ -134,7 +136,7 @@ class Bench:
 
     async def _profile_reads(self) -> None:
         url = self.running.urls["profile"]
-        paths = [build_request(url, "GET", f"/v1/profiles/user_id:u{number % self.customers}", STAFF) for number in range(2_000)]
+        paths = [build_request(url, "GET", f"/v1/profiles/user_id:u{number}", STAFF) for number in self._known[:2_000]]
 
         def forever() -> Iterator[bytes]:
             while True:

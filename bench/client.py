@@ -39,6 +39,7 @@ class _Connection(asyncio.Protocol):
         self._is_over = is_over
         self._buffer = bytearray()
         self._began_s = 0.0
+        self._is_finished = False
         self._transport: asyncio.Transport | None = None
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -65,9 +66,9 @@ class _Connection(asyncio.Protocol):
         del self._buffer[: head + 4 + length]
         self._send()
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         if not self.done.done():
-            if exc is not None or not self._is_over():
+            if not self._is_finished:
                 self._result.errors += 1
             self.done.set_result(None)
 
@@ -75,6 +76,7 @@ class _Connection(asyncio.Protocol):
         request = None if self._is_over() else next(self._requests, None)
         assert self._transport is not None  # noqa: S101 - connected
         if request is None:
+            self._is_finished = True
             self._transport.close()
             return
         self._began_s = time.perf_counter()

@@ -38,12 +38,14 @@ class ShopLoad:
         self._customers = customers
         self._seed = seed
         self._number = 0
+        self.seen: set[int] = set()
         self._now = datetime.now(UTC)
 
     def make_call(self) -> dict[str, Any]:
         random = self._random
         self._number += 1
         customer = random.randrange(self._customers)
+        self.seen.add(customer)
         at = self._now - timedelta(seconds=random.random() * 86_400 * 30)
         call: dict[str, Any] = {
             "type": "track",

@@ -1,7 +1,5 @@
 """What an operator sets for ingest. Environment prefix `INGEST_`; the platform's own settings are `RAPPORT_`."""
 
-from pathlib import Path
-
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
@@ -16,11 +14,6 @@ class Settings(ServiceSettings):
     """`host[:port]` that browsers reach us by, for the settings document; the request's own Host where unset."""
     max_pending_bytes: int = Field(default=64 * 1024 * 1024, ge=1024 * 1024)
     """Bodies that wait for the broker's acknowledgement; above this new requests are answered 429."""
-    spool: Path | None = None
-    """A folder that outlives the process and its container: there touchpoints wait while the brokers are away. Unset: 503."""
-    spool_max_bytes: int = Field(default=1024 * 1024 * 1024, ge=1024 * 1024)
-    ack_timeout_s: float = Field(default=1.0, gt=0)
-    """How long the brokers may take to acknowledge before the spool does. (SDKs give up within two seconds.)"""
     rejections_kept_days: int = Field(default=30, ge=1)
     rejections_max_per_source: int = Field(default=100_000, ge=1)
     rejections_max_bytes_per_source: int = Field(default=512 * 1024 * 1024, ge=1024 * 1024)
