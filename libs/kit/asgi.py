@@ -160,11 +160,8 @@ class Edge:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = message.setdefault("headers", [])
-                if isinstance(headers, list):
-                    headers.append(trace_header)
-                else:
-                    message["headers"] = [*headers, trace_header]
+                # Never into the endpoint's own list: a hot route answers with one and the same message each time.
+                message = {**message, "headers": [*message.get("headers", ()), trace_header]}
             await send(message)
 
         try:

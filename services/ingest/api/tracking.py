@@ -152,7 +152,7 @@ def wants_representation(headers: Headers) -> bool:
 
 
 async def send_success(send: Send) -> None:
-    await send({**_SUCCESS_START})
+    await send(_SUCCESS_START)
     await send(_SUCCESS_BODY)
 
 

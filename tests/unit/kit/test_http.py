@@ -334,3 +334,19 @@ async def test_a_client_that_goes_on_and_on_is_cut_off() -> None:
     with pytest.raises(Exception, match="larger") as caught:
         await read_body(make_scope([]), receive, 1000)
     assert caught.value.headers == {"Connection": "close"}  # type: ignore[attr-defined]
+
+
+async def test_an_endpoint_that_answers_with_one_and_the_same_message_never_shows_anothers_trace() -> None:
+    app = build_app()
+    start = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]}
+
+    async def answer(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send(start)
+        await send({"type": "http.response.body", "body": b""})
+
+    add_raw_route(app, "/v1/same", ["GET"], answer)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://shop.test") as client:
+        answers = [await client.get("/v1/same") for _ in range(3)]
+    assert [len(one.headers.get_list("traceresponse")) for one in answers] == [1, 1, 1]
+    assert len({one.headers["traceresponse"] for one in answers}) == 3
+    assert start["headers"] == [(b"content-length", b"0")]
