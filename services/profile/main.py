@@ -1,7 +1,6 @@
 """Composition root of profile: `python -m services.profile.main api | worker | all`."""
 
 import asyncio
-import gc
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -130,9 +129,6 @@ def create_app(deps: Deps) -> FastAPI:
 
 async def run_worker(deps: Deps, stop: asyncio.Event) -> None:
     """Follow the topics and tell facets in time; when either fails the other stops, too."""
-    # A batch makes a hundred thousand objects that die with it: collecting every 700 would cost as much as folding.
-    gc.freeze()
-    gc.set_threshold(100_000, 50, 100)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(deps.consumer.run(stop))
         tasks.create_task(deps.upkeep.run(stop))
