@@ -74,8 +74,9 @@ docs: $(READY) ## Generate schemas, examples, AsyncAPI and docs/events.md from t
 	$(BIN)/python -m libs.events.documents $(ARGS)
 
 .PHONY: lock
-lock: $(READY) ## Resolve the dependencies anew into requirements.lock
+lock: $(READY) ## Resolve the dependencies anew: for development, and for the image
 	$(UV) pip compile --universal --generate-hashes --all-extras --quiet pyproject.toml -o requirements.lock
+	$(UV) pip compile --universal --generate-hashes --quiet pyproject.toml -o deploy/docker/requirements.lock
 
 .PHONY: doctor
 doctor: $(READY) ## What is missing on this machine and how to get it

@@ -9,6 +9,7 @@ from cli.catalogue import ServiceEntry
 from deploy.local.part import Part
 from deploy.local.ports import HOST
 
+INSTANCE_VARIABLE = "RAPPORT_KAFKA_INSTANCE"
 _PROBE_TIMEOUT_S = 3.0
 _OK = 200
 
@@ -24,8 +25,12 @@ class ServicePart(Part):
         self.set_environment(environment or {})
 
     def set_environment(self, environment: Mapping[str, str]) -> None:
-        """What its next process is started with: the port is the part's own."""
-        self._environment = {**environment, self._service.port_variable: str(self.port)}
+        """What its next process is started with: the port is the part's own, and so is its name in the consumer group.
+
+        There is one process a service here, so a killed one takes its partitions back at once.
+        """
+        own = {self._service.port_variable: str(self.port), INSTANCE_VARIABLE: self.name}
+        self._environment = {**environment, **own}
 
     @property
     def address(self) -> str:
