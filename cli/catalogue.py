@@ -12,6 +12,7 @@ class ServiceEntry:
     name: str
     port: int
     about: str
+    takes_touchpoints: bool = False
 
     @property
     def module(self) -> str:
@@ -35,7 +36,7 @@ class ServiceEntry:
 
 
 SERVICES = (
-    ServiceEntry("ingest", 8080, "takes touchpoints in"),
+    ServiceEntry("ingest", 8080, "takes touchpoints in", takes_touchpoints=True),
     ServiceEntry("profile", 8081, "search a customer, see the 360-degree view"),
     ServiceEntry("segmentation", 8082, "segments and their members"),
     ServiceEntry("engagement", 8083, "campaigns and messages"),

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cli.catalogue import ServiceEntry
-from deploy.local.part import Part
+from deploy.local.part import BEHIND_THE_DOOR, Part
 from deploy.local.ports import HOST
 
 INSTANCE_VARIABLE = "RAPPORT_KAFKA_INSTANCE"
@@ -22,6 +22,7 @@ class ServicePart(Part):
         self.name = service.name
         self.title = service.name
         self._service = service
+        self.niceness = 0 if service.takes_touchpoints else BEHIND_THE_DOOR
         self.set_environment(environment or {})
 
     def set_environment(self, environment: Mapping[str, str]) -> None:

@@ -13,8 +13,10 @@ from tests.support.databases import create_database, drop_database
 
 pytest_plugins = ["tests.support.sessions"]
 
-# A busy machine is no reason to fail; a failure prints how to repeat it. `make test-full` looks much further.
+# A busy machine is no reason to fail; a failure prints how to repeat it. `make unit` looks a little,
+# `make test-full` much further.
 settings.register_profile("rapport", deadline=None, print_blob=True)
+settings.register_profile("quick", settings.get_profile("rapport"), max_examples=15)
 settings.register_profile("full", settings.get_profile("rapport"), max_examples=1000)
 settings.load_profile("rapport")
 

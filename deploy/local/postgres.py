@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from deploy.local.errors import PartFailed, PartMissing
-from deploy.local.part import Part
+from deploy.local.part import BEHIND_THE_DOOR, Part
 from deploy.local.ports import HOST
 from deploy.local.privileges import hand_over, run_as_owner
 
@@ -69,6 +69,7 @@ def find_binaries() -> Path:
 class Postgres(Part):
     name = "postgres"
     title = "PostgreSQL"
+    niceness = BEHIND_THE_DOOR
     stop_signal = signal.SIGINT  # fast shutdown: SIGTERM would wait for every client to leave
     start_timeout_s = 120.0  # recovery after a kill replays the log
 

@@ -12,6 +12,7 @@ import msgspec
 from libs.events.envelope import CONTENT_TYPE, SPEC_VERSION, Event, Incoming, Outgoing, format_time, to_key
 from libs.events.profiles import ProfileChanged
 from libs.events.topics import TOPICS, Topic
+from libs.kit.ids import read_id
 
 PARTS_HEADER: Final = "rapport_parts"
 VERSION_HEADER: Final = "rapport_version"
@@ -47,7 +48,7 @@ def decoder_for(event: type[E]) -> "msgspec.json.Decoder[E]":
     """The one decoder of an event class. Unknown fields are skipped, so that a newer producer's additions do no harm."""
     decoder = _DECODERS.get(event)
     if decoder is None:
-        decoder = _DECODERS[event] = msgspec.json.Decoder(event)
+        decoder = _DECODERS[event] = msgspec.json.Decoder(event, dec_hook=read_id)
     return cast("msgspec.json.Decoder[E]", decoder)
 
 

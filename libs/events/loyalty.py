@@ -1,11 +1,11 @@
 """Points: the balance after each change of a member's account."""
 
 from typing import ClassVar, Literal
-from uuid import UUID
 
 from msgspec import Struct
 
 from libs.events.fields import Instant
+from libs.kit.ids import Id
 
 
 class LoyaltyBalanceChanged(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -17,7 +17,7 @@ class LoyaltyBalanceChanged(Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
     TYPE: ClassVar[str] = "rapport.loyalty.balance_changed.v1"
 
-    profile_id: UUID
+    profile_id: Id
     profile_version: int
     version: int
     program: str

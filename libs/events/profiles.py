@@ -1,11 +1,11 @@
 """Profile changes: what changed, why, and the whole view after it, so that subscribers never call back."""
 
 from typing import ClassVar, Literal
-from uuid import UUID
 
 from msgspec import Raw, Struct
 
 from libs.events.fields import Instant, JsonObject, JsonObjectOrNull
+from libs.kit.ids import Id
 
 Cause = Literal["touchpoint", "facet", "merge", "split", "command", "erase", "rebuild"]
 
@@ -16,16 +16,16 @@ class Member(Struct, frozen=True, omit_defaults=True):
     `address` is the epoch-0 fragment id that resolves to this fragment now; None where the identifier's epoch has passed.
     """
 
-    fragment: UUID
+    fragment: Id
     membership: int
     kind: str
-    address: UUID | None = None
+    address: Id | None = None
 
 
 class AppliedTouchpoint(Struct, frozen=True):
     """A touchpoint (the JSON of `TouchpointRecorded`, as received) and the fragment it was folded in."""
 
-    fragment: UUID
+    fragment: Id
     body: JsonObject
 
 
@@ -40,15 +40,15 @@ class ProfileChanged(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     TYPE: ClassVar[str] = "rapport.profile.changed.v1"
 
-    profile_id: UUID
+    profile_id: Id
     version: int
     changed_at: Instant
-    founding: UUID
+    founding: Id
     parts: tuple[str, ...]
     causes: tuple[Cause, ...]
     members: tuple[Member, ...] = ()
     touchpoints: tuple[AppliedTouchpoint, ...] = ()
-    absorbed_into: UUID | None = None
+    absorbed_into: Id | None = None
     snapshot: JsonObjectOrNull = Raw(b"null")
     probe: bool = False
 
@@ -58,6 +58,6 @@ class TouchpointDismissed(Struct, frozen=True, kw_only=True):
 
     TYPE: ClassVar[str] = "rapport.touchpoint.dismissed.v1"
 
-    touchpoint_id: UUID
+    touchpoint_id: Id
     outcome: Literal["ignored", "dead_lettered"]
     reason: str

@@ -1,11 +1,11 @@
 """Segment memberships as edges (entered, exited) and as the level profile shows."""
 
 from typing import ClassVar, Literal
-from uuid import UUID
 
 from msgspec import Struct
 
 from libs.events.fields import Instant
+from libs.kit.ids import Id
 
 EdgeCause = Literal["touchpoint", "time", "edit", "merge", "split", "erase", "backfill", "facet"]
 
@@ -22,13 +22,13 @@ class SegmentMembershipChanged(Struct, frozen=True, kw_only=True, omit_defaults=
     segment_id: str
     segment_name: str
     segment_version: int
-    profile_id: UUID
+    profile_id: Id
     profile_version: int
     action: Literal["entered", "exited"]
     seq: int
     at: Instant
     cause: EdgeCause
-    touchpoint_id: UUID | None = None
+    touchpoint_id: Id | None = None
     previous_s: float | None = None
 
 
@@ -37,5 +37,5 @@ class SegmentsJudged(Struct, frozen=True, kw_only=True):
 
     TYPE: ClassVar[str] = "rapport.segment.judged.v1"
 
-    profile_id: UUID
+    profile_id: Id
     profile_version: int

@@ -85,7 +85,7 @@ class FileClock:
 
 
 class FakeClock:
-    """For tests: stands still until moved. `monotonic` moves with it."""
+    """For tests: stands still until moved. `monotonic` moves with it, but never back."""
 
     def __init__(self, start: datetime | None = None) -> None:
         self._now = start or datetime(2026, 1, 1, tzinfo=UTC)
@@ -98,10 +98,10 @@ class FakeClock:
         return self._monotonic
 
     def advance(self, by: timedelta) -> None:
-        self._now += by
-        self._monotonic += max(0.0, by.total_seconds())
+        self.set(self._now + by)
 
     def set(self, to: datetime) -> None:
+        self._monotonic += max(0.0, (to - self._now).total_seconds())
         self._now = to
 
 

@@ -10,7 +10,14 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, NoError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import (
+    GroupCoordinatorNotAvailableError,
+    GroupLoadInProgressError,
+    KafkaError,
+    NoError,
+    TopicAlreadyExistsError,
+    for_code,
+)
 
 from libs.events.topics import DAY_MS, TOPICS, Topic, dead_letter_topic
 from libs.kit.logging import get_logger
@@ -235,11 +242,23 @@ async def consumer_lag(settings: PlatformSettings, group: str) -> dict[TopicPart
     return await compute_lag(settings, group, topics)
 
 
+async def _list_committed(admin: AIOKafkaAdminClient, group: str) -> Mapping[KafkaPartition, Any]:
+    """What a group has committed. The first question makes a new broker's offsets topic: it may take a moment to answer."""
+    async with asyncio.timeout(_TIMEOUT_MS / 1000):
+        while True:
+            try:
+                committed: Mapping[KafkaPartition, Any] = await admin.list_consumer_group_offsets(group)
+            except (GroupCoordinatorNotAvailableError, GroupLoadInProgressError):
+                await asyncio.sleep(_VISIBLE_PAUSE_S)
+            else:
+                return committed
+
+
 async def compute_lag(settings: PlatformSettings, group: str, topics: Collection[str]) -> dict[TopicPartition, int]:
     """`consumer_lag` for topics of one's own choice."""
     prefix = settings.topic_prefix
     async with connect_admin(settings) as admin:
-        committed = await admin.list_consumer_group_offsets(prefix + group)
+        committed = await _list_committed(admin, prefix + group)
         described = await admin.describe_topics([prefix + topic for topic in topics])
     partitions = [
         KafkaPartition(topic["topic"], partition["partition"]) for topic in described for partition in topic["partitions"]

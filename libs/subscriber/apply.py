@@ -1,7 +1,8 @@
 """Apply a poll of profile-changes exactly once, in any order, with several workers (DESIGN section 4.5)."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -22,12 +23,16 @@ async def apply_changes(
     tx: Tx,
     messages: Sequence[Incoming],
     *,
-    facts: SaveFacts,
-    judge: Judge,
+    facts: SaveFacts | None,
+    judge: Judge | None,
     keep_snapshots: bool,
     now: datetime | None = None,
+    bears: Callable[[FactTouchpoint], bool] | None = None,
 ) -> BatchResult:
     """Handle a poll: save facts by fragment, take over views and memberships, judge every profile that any of it touches.
+
+    A service without facts or judgements of its own gives None for them. Where the judgement rests on some touchpoints alone,
+    `bears` tells which: profiles that get none of those aren't judged, but for probes and where older fragments come or go.
 
     The order is the guarantee. (1) Fragments are locked, sorted: no other worker can apply a touchpoint or a membership
     of theirs now. (2) Touchpoint ids are inserted; only new ones go to `facts`. (3) Profiles are locked, sorted: those of
@@ -37,25 +42,48 @@ async def apply_changes(
     `now` is for those who judge by the clock: it gives `Affected.instant`, which is stored with the profile.
     """
     poll = read_poll(messages)
-    owners = await store.lock_fragments(tx, poll.named_fragments())
+    first_moves = _compute_moves(poll.entries, None)
+    owners, new = await store.lock_fragments(tx, poll.named_fragments(), first_moves)
+    written = {fragment: first_moves.get(fragment, store.NOBODYS) for fragment in new}
     await _drop_dead(tx, poll, owners)
     await _mark_dismissed(tx, poll)
     fresh = await _save_facts(tx, poll, facts)
     moves = _compute_moves(poll.entries, owners)
     latest = _choose_latest(poll.entries)
-    concerned = _Concerned(owners, moves, fresh)
+    concerned = _Concerned(owners, moves, fresh, new)
     locked = sort_ids(concerned.profile_ids().union(latest))
     known = await store.lock_known_profiles(tx, locked)
     instants = concerned.compute_instants(locked, known, now) if now is not None else {}
     newer = [latest[id_] for id_ in locked if id_ in latest and _is_newer(latest[id_], known)]
-    saved_ids = await store.save_profiles(tx, newer, instants, keep_snapshots=keep_snapshots)
-    await store.save_moves(tx, moves)
+    saved_ids = await store.save_profiles(tx, newer, known, instants, keep_snapshots=keep_snapshots)
+    await store.save_moves(tx, _find_unwritten(moves, written))
     saved = {profile_id: latest[profile_id] for profile_id in saved_ids}
     changes = _attribute_changes(poll, concerned, saved)
+    if judge is None:
+        return BatchResult(poll.outcomes)
     await store.save_judged_at(tx, {id_: instants[id_] for id_ in changes if id_ in instants and id_ not in saved})
+    if bears is not None:
+        changes = _keep_bearing(changes, concerned, bears)
     affected = await _build_affected(tx, changes, concerned, _Profiles(saved, known, instants))
     outgoing = await judge(tx, affected) if affected else ()
     return BatchResult(poll.outcomes, outgoing)
+
+
+def _find_unwritten(moves: Mapping[UUID, Move], written: Mapping[UUID, Move]) -> dict[UUID, Move]:
+    """Rows that stand otherwise than they should: all that were there before, and new ones whose record turned out dead."""
+    unwritten = {fragment: move for fragment, move in moves.items() if written.get(fragment) != move}
+    unwritten.update((fragment, store.NOBODYS) for fragment, row in written.items() if fragment not in moves and row.profile_id)
+    return unwritten
+
+
+def _keep_bearing(
+    changes: Mapping[UUID, list[Change]], concerned: "_Concerned", bears: Callable[[FactTouchpoint], bool]
+) -> dict[UUID, list[Change]]:
+    return {
+        profile_id: own
+        for profile_id, own in changes.items()
+        if profile_id in concerned.rejoined or any(change.probe or any(map(bears, change.touchpoints)) for change in own)
+    }
 
 
 def _is_newer(record: ProfileChanged, known: Mapping[UUID, Known]) -> bool:
@@ -84,7 +112,7 @@ async def _mark_dismissed(tx: Tx, poll: Poll) -> None:
             poll.outcomes[index] = HANDLED
 
 
-async def _save_facts(tx: Tx, poll: Poll, facts: SaveFacts) -> dict[int, tuple[FactTouchpoint, ...]]:
+async def _save_facts(tx: Tx, poll: Poll, facts: SaveFacts | None) -> dict[int, tuple[FactTouchpoint, ...]]:
     """Keep the touchpoints that are new; which of them came with which record (by its place in the poll)."""
     first: dict[UUID, tuple[int, FactTouchpoint]] = {}
     for entry in poll.entries:
@@ -95,22 +123,27 @@ async def _save_facts(tx: Tx, poll: Poll, facts: SaveFacts) -> dict[int, tuple[F
     for touchpoint_id, (index, fact) in first.items():
         if touchpoint_id in new:
             fresh[index].append(fact)
-    if fresh:
+    if fresh and facts is not None:
         await facts(tx, [fact for group in fresh.values() for fact in group])
     return {index: tuple(group) for index, group in fresh.items()}
 
 
-def _compute_moves(entries: Iterable[Entry], owners: dict[UUID, Owner]) -> dict[UUID, Move]:
-    """Rows of the map that some record knows better: of each fragment the highest membership wins, wherever it stands."""
+def _compute_moves(entries: Iterable[Entry], owners: Mapping[UUID, Owner] | None) -> dict[UUID, Move]:
+    """Rows of the map that some record knows better: of each fragment the highest membership wins, wherever it stands.
+
+    `owners`: what the map has; None while it hasn't been asked, then every record knows better.
+    """
     moves: dict[UUID, Move] = {}
     for entry in entries:
+        profile_id = entry.record.profile_id
         for member in entry.record.members:
-            known = owners.get(member.fragment)
+            fragment = member.fragment
+            known = owners.get(fragment) if owners is not None else store.UNOWNED
             if known is None or member.membership <= known.membership:
                 continue
-            better = moves.get(member.fragment)
+            better = moves.get(fragment)
             if better is None or member.membership > better.membership:
-                moves[member.fragment] = Move(entry.record.profile_id, member.membership, member.address)
+                moves[fragment] = Move(profile_id, member.membership, member.address)
     return moves
 
 
@@ -126,20 +159,29 @@ def _choose_latest(entries: Iterable[Entry]) -> dict[UUID, ProfileChanged]:
 class _Concerned:
     """What the poll changes, known before profiles are locked. `fresh` are new touchpoints by their record's place.
 
-    `regrouped` are profiles that a fragment leaves or joins.
+    `regrouped` are profiles that a fragment leaves or joins; `rejoined` those of them where the fragment isn't new with this
+    poll and may bring what it holds already.
     """
 
-    __slots__ = ("fresh", "moves", "owners", "regrouped")
+    __slots__ = ("fresh", "moves", "owners", "regrouped", "rejoined")
 
-    def __init__(self, owners: dict[UUID, Owner], moves: dict[UUID, Move], fresh: dict[int, tuple[FactTouchpoint, ...]]) -> None:
+    def __init__(
+        self,
+        owners: dict[UUID, Owner],
+        moves: dict[UUID, Move],
+        fresh: dict[int, tuple[FactTouchpoint, ...]],
+        new: AbstractSet[UUID],
+    ) -> None:
         self.owners, self.moves, self.fresh = owners, moves, fresh
         self.regrouped: set[UUID] = set()
+        self.rejoined: set[UUID] = set()
         for fragment, move in moves.items():
             before = owners[fragment].profile_id
             if before != move.profile_id:
-                self.regrouped.add(move.profile_id)
-                if before is not None:
-                    self.regrouped.add(before)
+                concerned = {profile_id for profile_id in (before, move.profile_id) if profile_id is not None}
+                self.regrouped |= concerned
+                if fragment not in new:
+                    self.rejoined |= concerned
 
     def owner_of(self, fragment: UUID) -> UUID | None:
         """Who has the fragment after this poll."""

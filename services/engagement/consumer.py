@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 
 from libs.events import codec, topics
 from libs.events.codec import EventMalformed
-from libs.events.envelope import Incoming, Outgoing
+from libs.events.envelope import Incoming
 from libs.events.profiles import ProfileChanged, TouchpointDismissed
 from libs.events.segments import SegmentMembershipChanged
 from libs.kit.db import Tx
 from libs.messaging.outcomes import HANDLED, Ignored, Outcome, Reject, Retry
 from libs.messaging.ports import BatchHandler, BatchResult
-from libs.subscriber import Affected, Arrivals, FactTouchpoint, apply_changes
+from libs.subscriber import Arrivals, apply_changes
 from libs.subscriber.roots import find_standing, lock_roots
 from services.engagement.handlers import Engagement, answer_entries
 
@@ -24,7 +24,8 @@ def build_handlers(engagement: Engagement, arrivals: Arrivals) -> Mapping[str, B
     """Topic -> what handles a poll of it."""
 
     async def follow_profiles(tx: Tx, messages: Sequence[Incoming]) -> BatchResult:
-        result = await apply_changes(tx, messages, facts=_keep_nothing, judge=_judge_nothing, keep_snapshots=True)
+        # Engagement keeps no behaviour and judges nothing on its own: what it needs stands in the view.
+        result = await apply_changes(tx, messages, facts=None, judge=None, keep_snapshots=True)
         arrivals.announce()
         return result
 
@@ -49,14 +50,6 @@ def build_handlers(engagement: Engagement, arrivals: Arrivals) -> Mapping[str, B
         return BatchResult(outcomes=[outcomes[place] for place in range(len(messages))])
 
     return {topics.PROFILE_CHANGES.name: follow_profiles, topics.SEGMENT_CHANGES.name: follow_segments}
-
-
-async def _keep_nothing(_tx: Tx, _touchpoints: Sequence[FactTouchpoint]) -> None:
-    """Engagement keeps no behaviour: what it needs stands in the view."""
-
-
-async def _judge_nothing(_tx: Tx, _affected: Sequence[Affected]) -> list[Outgoing]:
-    return []
 
 
 def _read(messages: Sequence[Incoming]) -> tuple[dict[int, Outcome], dict[int, SegmentMembershipChanged]]:

@@ -8,7 +8,7 @@ from libs.events.profiles import ProfileChanged, TouchpointDismissed
 from libs.kit.db import Tx
 from libs.messaging.ports import BatchHandler, BatchResult
 from libs.subscriber import Affected, Arrivals, FactTouchpoint, apply_changes
-from services.loyalty.handlers import Loyalty, judge_profiles, save_order_facts
+from services.loyalty.handlers import Loyalty, judge_profiles, save_order_facts, states_order
 
 GROUP = "loyalty"
 
@@ -25,7 +25,7 @@ def build_handlers(loyalty: Loyalty, arrivals: Arrivals) -> Mapping[str, BatchHa
         async def judge(tx: Tx, affected: Sequence[Affected]) -> list[Outgoing]:
             return await judge_profiles(tx, affected, loyalty, unnamed=unnamed)
 
-        result = await apply_changes(tx, messages, facts=facts, judge=judge, keep_snapshots=False)
+        result = await apply_changes(tx, messages, facts=facts, judge=judge, keep_snapshots=False, bears=states_order)
         arrivals.announce()
         return result
 

@@ -48,12 +48,17 @@ class Loyalty:
     new_id: IdFactory
 
 
+def states_order(touchpoint: FactTouchpoint) -> bool:
+    """Nothing else earns points or takes them back."""
+    return touchpoint.body.order is not None
+
+
 async def save_order_facts(tx: Tx, touchpoints: Sequence[FactTouchpoint], loyalty: Loyalty) -> set[str]:
     """Fold what new touchpoints say of orders into the rows of their fragments.
 
     Returns the orders that a refund named until now and no longer does: their points change, too.
     """
-    stated = [entry for entry in touchpoints if entry.body.order is not None]
+    stated = [entry for entry in touchpoints if states_order(entry)]
     if not stated:
         return set()
     order_keys = [_order_key(entry) for entry in stated if not _is_refund(entry)]

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from uuid import UUID
 
 from fastapi import FastAPI
 
@@ -12,6 +11,7 @@ from libs.durable.outbox import PostgresOutbox
 from libs.durable.runtime import Runtime, open_runtime
 from libs.events.envelope import Outgoing
 from libs.kit.db import Tx
+from libs.kit.ids import Id, read_id
 from libs.kit.process import exit_with, run_from_command_line
 from libs.messaging.consumer import BatchConsumer
 from libs.messaging.kafka_source import KafkaSource
@@ -119,7 +119,7 @@ def _build_api_deps(settings: Settings, runtime: Runtime, reader: Reader) -> Api
 
 async def load_current(tx: Tx, published: Sequence[tuple[bytes, int]]) -> list[Outgoing]:
     """For the outbox: the present records of profiles that have a higher version than was published."""
-    versions = [(UUID(key.decode()), version) for key, version in published]
+    versions = [(read_id(Id, key.decode()), version) for key, version in published]
     return [build_present(profile) for profile in await load_newer(tx, versions)]
 
 

@@ -22,6 +22,7 @@ from libs.events.loyalty import LoyaltyBalanceChanged
 from libs.events.profiles import AppliedTouchpoint, Member, ProfileChanged, TouchpointDismissed
 from libs.events.segments import SegmentMembershipChanged, SegmentsJudged
 from libs.events.touchpoints import Identifier, TouchpointRecorded
+from libs.kit.ids import read_id
 
 
 def _member(identifier: Identifier, membership: int) -> Member:
@@ -254,14 +255,14 @@ JUDGED: Final = (
 
 def _points(version: int, at_version: int, **more: object) -> LoyaltyBalanceChanged:
     fields: dict[str, object] = {
-        "profile_id": ADA,
+        "profile_id": str(ADA),
         "profile_version": VERSIONS + at_version,
         "version": version,
         "program": "default",
         "at": minutes(at_version),
         **more,
     }
-    return msgspec.convert(fields, LoyaltyBalanceChanged)
+    return msgspec.convert(fields, LoyaltyBalanceChanged, dec_hook=read_id)
 
 
 BALANCES: Final = (

@@ -22,6 +22,7 @@ _PLAIN: Final[Mapping[type[shape.Type], Schema]] = {
     shape.StrType: {"type": "string"},
     shape.BytesType: {"type": "string", "contentEncoding": "base64"},
     shape.UUIDType: {"type": "string", "format": "uuid"},
+    shape.CustomType: {"type": "string", "format": "uuid"},  # `Id`: there is no other
     shape.DateTimeType: {"type": "string", "format": "date-time"},
 }
 

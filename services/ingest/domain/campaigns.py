@@ -30,7 +30,7 @@ def derive_origin(context: Mapping[str, object]) -> Origin | None:
     page = context.get("page")
     if not isinstance(page, dict):
         return None
-    search, url, referrer = (_text(page.get(name)) for name in ("search", "url", "referrer"))
+    search, url, referrer = _text(page.get("search")), _text(page.get("url")), _text(page.get("referrer"))
     network = _find_click_id(search) or _find_click_id(url)
     if network is not None:
         return Origin(network, "cpc", None)

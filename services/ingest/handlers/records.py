@@ -4,8 +4,6 @@ from dataclasses import dataclass
 from typing import Self
 from uuid import UUID
 
-import msgspec
-
 from libs.events.codec import encode
 from libs.events.envelope import Outgoing
 from libs.events.topics import TOUCHPOINT_REJECTIONS, TOUCHPOINTS
@@ -15,12 +13,6 @@ from services.ingest.domain.arrivals import Arrival
 from services.ingest.domain.normalise import Draft
 from services.ingest.domain.reasons import Refusal
 from services.ingest.domain.rejections import compute_rejection_id
-
-
-def to_text(id_: UUID) -> str:
-    """Same as str(), in C."""
-    text: str = msgspec.to_builtins(id_)
-    return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +55,7 @@ class Recorder:
             event,
             topic=TOUCHPOINTS,
             key=identifiers[0].key,
-            event_id=to_text(touchpoint_id),
+            event_id=str(touchpoint_id),
             source=self.origin,
             time=draft.occurred_at,
             received_ms=self.received_ms,

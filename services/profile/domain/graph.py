@@ -15,6 +15,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Raw
 
+from libs.kit.ids import Id, make_uuid8
 from libs.kit.times import to_micros
 from services.profile.domain.identity import (
     UNKNOWN_PERSON_KINDS,
@@ -76,16 +77,16 @@ class Node(msgspec.Struct, array_like=True):
     `message`: the last one sent, of those folded here.
     """
 
-    fragment: UUID
+    fragment: Id
     kind: str
     value: str
-    address: UUID | None
+    address: Id | None
     epoch: int = 0
     membership: int = 1
     verified: bool = False
     carried: bool = False
     nobodys: bool = False
-    person: UUID | None = None
+    person: Id | None = None
     since: str = ""
     first: str = ""
     last: str = ""
@@ -115,10 +116,7 @@ def compute_profile_id(founding: UUID) -> UUID:
 
     Fragment ids are keyed hashes already; nobody outside can tell one from the other.
     """
-    digest = bytearray(blake2b(founding.bytes, digest_size=16, person=b"profile").digest())
-    digest[6] = digest[6] & 0x0F | 0x80
-    digest[8] = digest[8] & 0x3F | 0x80
-    return UUID(bytes=bytes(digest))
+    return make_uuid8(blake2b(founding.bytes, digest_size=16, person=b"profile").digest())
 
 
 class Applied(msgspec.Struct, Generic[T]):

@@ -12,6 +12,7 @@ from uuid import UUID
 import msgspec
 
 from libs.kit.db import Tx
+from libs.kit.ids import read_id
 from libs.kit.times import from_micros
 from services.profile.domain.graph import EpochOpened, Group, Node
 from services.profile.ports import Located, NewFragment, ProfileGraph, ProfileGroup, ProfileRow, TimelineEntry
@@ -104,7 +105,7 @@ SELECT n.profile_id, n.keys::bigint[] FROM unnest($1::uuid[], $2::text[]) AS n (
 """
 _TIMELINE_COLUMNS: Final = ("fragment", "occurred_at", "id", "applied", "channel", "name", "body")
 
-_nodes = msgspec.msgpack.Decoder(list[Node])
+_nodes = msgspec.msgpack.Decoder(list[Node], dec_hook=read_id)
 _encode_nodes = msgspec.msgpack.Encoder(uuid_format="bytes").encode
 
 

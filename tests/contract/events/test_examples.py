@@ -137,7 +137,7 @@ def test_a_profile_changes_touchpoints_are_touchpoints_and_its_headers_say_what_
         members = {member.fragment for member in event.members}
         for applied in event.touchpoints:
             assert validator.is_valid(msgspec.json.decode(bytes(applied.body)))
-            body = msgspec.json.decode(bytes(applied.body), type=TouchpointRecorded)
+            body = codec.decoder_for(TouchpointRecorded).decode(applied.body)
             assert body == known[body.id]
             assert applied.fragment in members
 

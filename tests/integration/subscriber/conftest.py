@@ -1,6 +1,6 @@
 """A subscriber's schema, and a small follower that judges by counting: what every real one does, in three lines."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 from uuid import UUID, uuid4
 
@@ -41,9 +41,12 @@ class Follower:
 
     def __init__(self) -> None:
         self.judged: list[Affected] = []
+        self.bears: Callable[[FactTouchpoint], bool] | None = None
 
     async def handle(self, tx: Tx, messages: Sequence[Incoming], now: datetime | None = None) -> BatchResult:
-        return await apply_changes(tx, messages, facts=self.save_facts, judge=self.judge, keep_snapshots=True, now=now)
+        return await apply_changes(
+            tx, messages, facts=self.save_facts, judge=self.judge, keep_snapshots=True, now=now, bears=self.bears
+        )
 
     async def save_facts(self, tx: Tx, touchpoints: Sequence[FactTouchpoint]) -> None:
         # No ON CONFLICT: a touchpoint that came twice would fail here.

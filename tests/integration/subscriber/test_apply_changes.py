@@ -9,7 +9,8 @@ from msgspec.structs import replace
 from libs.events.profiles import Member, ProfileChanged, TouchpointDismissed
 from libs.kit.db import Database
 from libs.messaging.outcomes import DUPLICATE, HANDLED
-from libs.subscriber.store import mark_dead
+from libs.subscriber import apply_changes
+from libs.subscriber.store import load_members, lock_profiles, mark_dead
 from libs.subscriber.waiting import find_outcomes
 
 from .conftest import Follower, read_levels
@@ -109,6 +110,37 @@ async def test_dead_ids_are_ignored_for_ever(database: Database, follower: Follo
     outcomes = await apply(database, follower, make_changed(OTHER), make_changed(members=members, touchpoints=touchpoints))
     assert outcomes == [DUPLICATE, HANDLED]
     assert await read_levels(database) == {PROFILE: (1, (FRAGMENT,), 1)}
+    # Nor does the map remember whom they would have belonged to: it is asked when a record names other fragments.
+    newer = make_changed(version=2, members=(Member(UUID(int=3), 1, "email"),))
+    assert await apply(database, follower, newer) == [HANDLED]
+    assert follower.judged[0].fragments == (FRAGMENT, UUID(int=3))
+
+
+async def test_who_judges_by_some_touchpoints_only_is_asked_for_those(database: Database, follower: Follower) -> None:
+    follower.bears = lambda fact: fact.body.id == TOUCHPOINT
+    joined = (Member(FRAGMENT, 1, "email"), Member(MOVED, 1, "user_id"))
+    other = (make_applied(FRAGMENT, UUID(int=1001)),)
+    assert await apply(database, follower, make_changed(touchpoints=other)) == [HANDLED]
+    await apply(database, follower, make_changed(OTHER, version=1, members=(Member(MOVED, 1, "user_id"),)))
+    assert follower.judged == []
+    await apply(database, follower, make_changed(version=2, probe=True))
+    assert [one.profile_id for one in follower.judged] == [PROFILE]
+    await apply(database, follower, make_changed(version=3, touchpoints=(make_applied(FRAGMENT, TOUCHPOINT),)))
+    assert [one.profile_id for one in follower.judged] == [PROFILE]
+    moved = (joined[0], Member(MOVED, 2, "user_id"))
+    await apply(database, follower, make_changed(version=4, members=moved))
+    assert [one.profile_id for one in follower.judged] == [PROFILE, OTHER], "an older fragment may bring what bears"
+
+
+async def test_who_judges_nothing_still_keeps_views_and_who_belongs_to_whom(database: Database) -> None:
+    changed = make_changed(touchpoints=(make_applied(FRAGMENT, TOUCHPOINT),))
+    async with database.transaction() as tx:
+        result = await apply_changes(tx, [make_incoming(changed, key=PROFILE)], facts=None, judge=None, keep_snapshots=True)
+    assert list(result.outcomes) == [HANDLED]
+    async with database.transaction() as tx:
+        assert await find_outcomes(tx, [TOUCHPOINT]) == {TOUCHPOINT: "applied"}
+        assert (await lock_profiles(tx, [PROFILE]))[PROFILE].snapshot == b"{}"
+        assert await load_members(tx, [PROFILE]) == {PROFILE: [FRAGMENT]}
 
 
 async def test_a_dismissed_touchpoint_counts_as_in_and_may_still_be_applied(database: Database, follower: Follower) -> None:

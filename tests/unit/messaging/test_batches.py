@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import asyncpg
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.events.envelope import Incoming
@@ -54,7 +54,6 @@ class Records:
         ]
 
 
-@settings(max_examples=150, deadline=None)
 @given(
     fates=st.lists(st.lists(st.sampled_from(FATES), max_size=12), min_size=1, max_size=3),
     failures=st.lists(st.sampled_from(["before", "after"]), max_size=4),

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 from msgspec.structs import replace
@@ -76,7 +76,6 @@ def view_of(*touchpoints: TouchpointRecorded) -> dict[str, Raw]:
     traits=OBJECTS,
     context=OBJECTS,
 )
-@settings(max_examples=150, deadline=None)
 def test_any_json_folds(name: str, kind: Any, properties: str, traits: str, context: str) -> None:
     touchpoint = make_touchpoint(1, name=name, kind=kind, group_id="g" if kind == "group" else None)
     touchpoint = replace(

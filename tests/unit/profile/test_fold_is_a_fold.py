@@ -44,14 +44,12 @@ async def live(history: History, data: st.DataObject, *, keep_core: bool = True)
 
 
 @given(history=histories(), data=st.data())
-@settings(max_examples=100, deadline=None)
 def test_every_batching_and_merging_gives_the_reference(history: History, data: st.DataObject) -> None:
     asyncio.run(live(history, data))
 
 
 @pytest.mark.parametrize("kind", ["order", "activity"])
 @given(data=st.data())
-@settings(max_examples=100, deadline=None)
 def test_what_is_hard_alone_gives_the_reference(kind: str, data: st.DataObject) -> None:
     asyncio.run(live(data.draw(histories(kind, max_size=30)), data))
 
@@ -59,7 +57,6 @@ def test_what_is_hard_alone_gives_the_reference(kind: str, data: st.DataObject) 
 @given(
     history=histories("tangle", max_size=14, fragments=FRAGMENTS[:2]), sizes=st.lists(st.integers(1, 3), min_size=14, max_size=14)
 )
-@settings(max_examples=200, deadline=None)
 def test_refunds_that_change_sides_between_two_fragments_give_the_reference(history: History, sizes: list[int]) -> None:
     async def run() -> None:
         book = FoldingBook(FakeFactRows())
@@ -77,13 +74,11 @@ def test_refunds_that_change_sides_between_two_fragments_give_the_reference(hist
 
 @pytest.mark.parametrize("kind", sorted(set(KINDS) - {"order", "activity", "tangle"}))
 @given(data=st.data())
-@settings(max_examples=30, deadline=None)
 def test_each_kind_alone_gives_the_reference(kind: str, data: st.DataObject) -> None:
     asyncio.run(live(data.draw(histories(kind)), data))
 
 
 @given(history=histories(), data=st.data())
-@settings(max_examples=50, deadline=None)
 def test_a_rebuild_from_states_and_rows_changes_nothing(history: History, data: st.DataObject) -> None:
     async def run() -> None:
         book = await live(history, data)
@@ -97,7 +92,6 @@ def test_a_rebuild_from_states_and_rows_changes_nothing(history: History, data: 
 
 
 @given(history=histories(), data=st.data())
-@settings(max_examples=30, deadline=None)
 def test_rendering_only_what_was_touched_is_rendering_all(history: History, data: st.DataObject) -> None:
     asyncio.run(live(history, data, keep_core=False))
 

@@ -3,7 +3,7 @@
 import itertools
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from services.segmentation.domain.evaluation import evaluate
@@ -18,7 +18,6 @@ from .strategies import LATEST, spell_times
 END = LATEST + 12
 
 
-@settings(max_examples=150, deadline=None)
 @given(strategies.rules, strategies.histories, strategies.views, st.integers(0, LATEST))
 def test_every_rule_is_what_it_says(body: Any, history: list[Any], view: Any, judged: int) -> None:
     segment = make_segment(spell_times(body))
@@ -28,7 +27,6 @@ def test_every_rule_is_what_it_says(body: Any, history: list[Any], view: Any, ju
         assert said == reference.rule(body, history, second, view, lambda _: False), second
 
 
-@settings(max_examples=100, deadline=None)
 @given(
     st.lists(strategies.rules, min_size=2, max_size=3),
     strategies.histories,
@@ -66,7 +64,6 @@ def test_every_change_between_two_judgements_is_told_at_its_instant(
         assert all(edge.entered != before.entered for before, edge in itertools.pairwise(edges))
 
 
-@settings(max_examples=100, deadline=None)
 @given(strategies.rules, strategies.histories, strategies.views, st.integers(0, LATEST))
 def test_the_next_change_is_when_the_answer_changes(body: Any, history: list[Any], view: Any, now: int) -> None:
     segment = make_segment(spell_times(body))
