@@ -36,7 +36,7 @@ from libs.kit.asgi import (
 )
 from libs.kit.auth import Access, Principal, authorise
 from libs.kit.clock import Clock
-from libs.kit.errors import RapportError
+from libs.kit.errors import NotFound, RapportError
 from libs.kit.health import Health
 from libs.kit.metrics import CONTENT_TYPE as METRICS_TYPE
 from libs.kit.metrics import render_metrics
@@ -58,6 +58,7 @@ __all__ = [
     "document_raw_route",
     "get_entry",
     "get_header",
+    "get_operators_entry",
     "problem_response",
     "read_body",
     "requires",
@@ -68,6 +69,8 @@ __all__ = [
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 Operation = Mapping[str, Any]
+
+OPERATORS_PATHS = ("/healthz", "/readyz", "/metrics")
 
 _CONVERTOR = re.compile(r":\w+}")
 _BEARER = HTTPBearer(auto_error=False, scheme_name="api_key", description="An API key with the scope the operation names.")
@@ -121,6 +124,21 @@ def get_entry(app: FastAPI) -> AsgiApp:
     """What a server should call: as the app itself, but raw routes never enter the framework (some 10 us a request)."""
     entry: AsgiApp = getattr(app.state, "entry", app)
     return entry
+
+
+def get_operators_entry(app: FastAPI) -> AsgiApp:
+    """What a worker without an API serves: health and metrics, and for all else a word that there is nothing more."""
+    entry = get_entry(app)
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] not in OPERATORS_PATHS:
+            await send_problem(
+                send, NotFound(f"This process is a worker without an API: it answers {', '.join(OPERATORS_PATHS)}.")
+            )
+        else:
+            await entry(scope, receive, send)
+
+    return answer
 
 
 def requires(scope: str) -> Any:

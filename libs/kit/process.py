@@ -1,6 +1,6 @@
 """How a service's process lives: build, run the API and the worker on one uvloop, stop both gracefully, and die loudly.
 
-`python -m services.<name>.main api | worker | all [--fd N]`.
+`python -m services.<name>.main api | worker | all [--fd N]`. A worker alone serves its port, too: health and metrics.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from libs.kit.db import DATABASE_ERRORS, is_retryable
 from libs.kit.errors import ConfigurationRefused
-from libs.kit.http import get_entry
+from libs.kit.http import AsgiApp, get_entry, get_operators_entry
 from libs.kit.logging import configure_logging, get_logger
 from libs.kit.settings import ServiceSettings
 
@@ -124,8 +124,9 @@ async def _run(mode: Mode, build: Build[S, D], create_app: Callable[[D], FastAPI
     async with _building(build, settings) as deps:
         _spare_the_collector()
         parts: dict[str, asyncio.Task[None]] = {}
-        if mode in ("api", "all"):
-            parts["api"] = asyncio.create_task(_serve(create_app(deps), settings, stop), name="api")
+        app = create_app(deps)
+        entry = get_operators_entry(app) if mode == "worker" else get_entry(app)
+        parts["api"] = asyncio.create_task(_serve(entry, settings, stop), name="api")
         if mode in ("worker", "all"):
             parts["worker"] = asyncio.create_task(_work(run_worker, deps, stop), name="worker")
         _log.info("started", mode=mode)
@@ -173,9 +174,9 @@ async def _building(build: Build[S, D], settings: S) -> AsyncIterator[D]:
             await cast("_Closable", deps).close()
 
 
-async def _serve(app: FastAPI, settings: ServiceSettings, stop: asyncio.Event) -> None:
+async def _serve(entry: AsgiApp, settings: ServiceSettings, stop: asyncio.Event) -> None:
     config = uvicorn.Config(
-        get_entry(app),
+        entry,
         log_config=None,
         access_log=False,
         lifespan="on",

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from libs.durable.outbox import PostgresOutbox
 from libs.durable.runtime import Runtime, open_runtime
+from libs.durable.upkeep import purge_keys_regularly
 from libs.kit.http import create_app as create_kit_app
 from libs.kit.process import exit_with, run_from_command_line
 from libs.messaging.consumer import BatchConsumer
@@ -71,7 +72,10 @@ def create_app(deps: Deps) -> FastAPI:
 
 
 async def run_worker(deps: Deps, stop: asyncio.Event) -> None:
-    await deps.consumer.run(stop)
+    """Follow the topics and forget old idempotency keys; when either fails the other stops, too."""
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(deps.consumer.run(stop))
+        tasks.create_task(purge_keys_regularly(deps.runtime.database, deps.runtime.clock, stop))
 
 
 if __name__ == "__main__":

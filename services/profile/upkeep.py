@@ -1,15 +1,13 @@
 """What the worker does beside consuming: tell waiting facets in time, forget old idempotency keys, count profiles."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Collection
 from contextlib import suppress
 from uuid import UUID
 
-import asyncpg
-
-from libs.durable.idempotency import purge_idempotency_keys
+from libs.durable.upkeep import purge_keys_regularly, repeat
 from libs.kit.clock import Clock
-from libs.kit.db import Database, is_retryable
+from libs.kit.db import Database
 from libs.kit.logging import get_logger
 from libs.messaging.errors import PublishFailed
 from libs.messaging.ports import Outbox
@@ -19,7 +17,6 @@ from services.profile.ports import FacetStore, GraphStore
 
 _log = get_logger(__name__)
 _COUNT_EVERY_S = 15.0
-_PURGE_EVERY_S = 600.0
 _ESTIMATE = "SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = 'profiles'::regclass"
 
 
@@ -71,27 +68,10 @@ class Upkeep:
 
     async def run(self, stop: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as group:
-            group.create_task(_repeat(self._flusher.flush_waiting, self._flush_interval_s, stop))
-            group.create_task(_repeat(self._count, _COUNT_EVERY_S, stop))
-            group.create_task(_repeat(self._purge, _PURGE_EVERY_S, stop))
+            group.create_task(repeat(self._flusher.flush_waiting, self._flush_interval_s, stop))
+            group.create_task(repeat(self._count, _COUNT_EVERY_S, stop))
+            group.create_task(purge_keys_regularly(self._database, self._clock, stop))
 
     async def _count(self) -> None:
         async with self._database.connection() as connection:
             PROFILES.set(await connection.fetchval(_ESTIMATE))
-
-    async def _purge(self) -> None:
-        async with self._database.transaction() as tx:
-            await purge_idempotency_keys(tx, self._clock.now())
-
-
-async def _repeat(work: Callable[[], Awaitable[object]], interval_s: float, stop: asyncio.Event) -> None:
-    while not stop.is_set():
-        try:
-            await work()
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
-            if not is_retryable(error):
-                raise
-            _log.warning("upkeep_put_off", cause=type(error).__name__)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(interval_s):
-                await stop.wait()

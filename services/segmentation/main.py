@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from libs.durable.jobs import JobRunner, PostgresJobs, jobs_router
 from libs.durable.outbox import PostgresOutbox
 from libs.durable.runtime import Runtime, open_runtime
+from libs.durable.upkeep import purge_keys_regularly
 from libs.kit.http import create_app as create_kit_app
 from libs.kit.process import exit_with, run_from_command_line
 from libs.messaging.admin import consumer_lag
@@ -116,6 +117,7 @@ async def run_worker(deps: Deps, stop: asyncio.Event) -> None:
     """Follow profile changes, the clock and the queue of jobs. Where one of them ends, the others are stopped, too."""
     ended = asyncio.Event()
     parts = [asyncio.create_task(part.run(ended)) for part in (deps.consumer, deps.timers, deps.jobs)]
+    parts.append(asyncio.create_task(purge_keys_regularly(deps.runtime.database, deps.runtime.clock, ended)))
     stopping = asyncio.create_task(stop.wait())
     try:
         await asyncio.wait([stopping, *parts], return_when=asyncio.FIRST_COMPLETED)

@@ -86,8 +86,9 @@ class CrashRun:
         for victim, batches in zip(victims, slices[1:], strict=True):
             telling = asyncio.create_task(self.tell(batches))
             await asyncio.sleep(random.random() * 0.5)  # a moment into the work, drawn from the seed
-            if self.platform.kill(victim) is not None:
-                self.killed[victim] += 1
+            # It may just be coming up again: services end when their database stays away.
+            await eventually(lambda part=victim: self.platform.kill(part), within_s=120)
+            self.killed[victim] += 1
             await telling
             await eventually(lambda part=victim: self.platform.pid_of(part), within_s=120)
 

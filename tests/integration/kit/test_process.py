@@ -149,10 +149,14 @@ async def test_a_port_in_use_is_said_plainly(start: Start, port: int) -> None:
     assert "Traceback" not in said
 
 
-async def test_a_worker_alone_opens_no_port(start: Start, client: httpx.AsyncClient, tmp_path: Path) -> None:
+async def test_a_worker_alone_answers_operators_and_nobody_else(start: Start, client: httpx.AsyncClient, tmp_path: Path) -> None:
     process = await start("worker")
-    await eventually(lambda: read_note(tmp_path))
-    assert not await is_live(client)
+    await eventually(lambda: is_live(client))
+    assert (await client.get("/readyz")).status_code == 200
+    assert "rapport_" in (await client.get("/metrics")).text
+    refused = await client.get("/slow")
+    assert (refused.status_code, refused.json()["code"]) == (404, "not_found")
+    assert "/metrics" in refused.json()["detail"]
     process.terminate()
     assert (await finish(process))[0] == 0
     assert await read_note(tmp_path) == "worker began\nworker done\nclosed\n"

@@ -6,9 +6,7 @@ from datetime import timedelta
 import msgspec
 
 from libs.events.envelope import Outgoing
-from libs.kit.db import pending_changes
 from libs.messaging.outcomes import Duplicate, Handled, Reject
-from services.profile.tables import METADATA
 from tests.integration.profile.driving import (
     Profiles,
     encode_touchpoint,
@@ -19,10 +17,6 @@ from tests.integration.profile.driving import (
     make_touchpoint,
     to_incoming,
 )
-
-
-async def test_the_migrated_schema_is_the_declared_one(profile_dsn: str) -> None:
-    assert await pending_changes(profile_dsn, schema="profile", metadata=METADATA) == []
 
 
 async def test_a_first_touchpoint_makes_a_profile_and_tells_it_once(profiles: Profiles) -> None:

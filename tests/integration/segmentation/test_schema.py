@@ -1,16 +1,9 @@
-"""The declared tables are the migrated ones, and the database refuses what must not be."""
+"""The database refuses what must not be."""
 
 import asyncpg
 import pytest
 
-from libs.kit.db import pending_changes
-from services.segmentation.tables import METADATA, SCHEMA
-
 from .conftest import World
-
-
-async def test_migrations_make_what_the_tables_declare(segmentation_dsn: str) -> None:
-    assert await pending_changes(segmentation_dsn, schema=SCHEMA, metadata=METADATA) == []
 
 
 @pytest.mark.parametrize(("is_member", "seq"), [(True, 2), (False, 1), (True, 0)])
