@@ -7,11 +7,11 @@ import os
 import platform as machine
 import shutil
 import signal
-import statistics
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -21,7 +21,7 @@ import httpx
 import uvloop
 
 from bench.client import LoadResult, build_request, load
-from bench.running import ROOT, Cost, Running, measure, run
+from bench.running import ROOT, Running, measure, run
 from bench.shop_load import SEGMENTS, ShopLoad
 from libs.kit.settings import PlatformSettings
 from libs.messaging.admin import compute_lag, consumer_lag
@@ -33,6 +33,14 @@ SINGLE_CONNECTIONS = 128
 BATCH_CONNECTIONS = 16
 READ_CONNECTIONS = 64
 DRAIN_TIMEOUT_S = 600
+SMALL_BATCH = 20
+PROBE_EVERY_S = 0.1
+
+
+@dataclass(slots=True)
+class Freshness:
+    profile_ms: LoadResult = field(default_factory=LoadResult)
+    facets_ms: LoadResult = field(default_factory=LoadResult)
 
 
 class Bench:
@@ -51,7 +59,8 @@ class Bench:
     async def run(self) -> None:
         watching = asyncio.create_task(self._watch_memory())
         await self._set_up()
-        await self._end_to_end()
+        await self._end_to_end("", ShopLoad(1, self.customers))
+        await self._end_to_end("uniform_", ShopLoad(6, self.customers, "uniform"))
         await self._freshness()
         await self._profile_reads()
         await self._single()
@@ -64,76 +73,66 @@ class Bench:
             for segment in SEGMENTS:
                 (await staff.post(f"{self.running.urls['segmentation']}/v1/segments", json=segment)).raise_for_status()
 
-    async def _end_to_end(self) -> None:
+    async def _end_to_end(self, prefix: str, shop: ShopLoad) -> None:
         """Sent as fast as the platform takes them in while it works on them, until all is committed everywhere."""
         events = max(20_000, int(self.seconds * 4_000)) // 100 * 100
-        shop = ShopLoad(1, self.customers)
         requests = shop.batch_requests(self.running.urls["ingest"], events // 100)
         self._known = sorted(shop.seen)
-        before, offsets = measure(self.running), await self._change_records()
+        before, changes = measure(self.running), await self._change_records()
         began_s = time.perf_counter()
         sent = await load(self.running.urls["ingest"], requests, connections=4, seconds=None)
         accepted_s = time.perf_counter() - began_s
         await self._drain()
         seconds = time.perf_counter() - began_s
         self._check(sent)
-        self._note_cost(before, measure(self.running), events)
+        cost = measure(self.running).since(before)
         self.report |= {
-            "e2e_eps": round(events / seconds),
-            "e2e_events": events,
-            "e2e_seconds": round(seconds, 1),
-            "e2e_accepted_eps": round(events / accepted_s),
-            "changes_per_touchpoint": round((await self._change_records() - offsets) / events, 3),
+            f"{prefix}e2e_eps": round(events / seconds),
+            f"{prefix}e2e_events": events,
+            f"{prefix}e2e_seconds": round(seconds, 1),
+            f"{prefix}e2e_accepted_eps": round(events / accepted_s),
+            f"{prefix}core_us_per_event": round(sum(cost.values()) / events * 1e6, 1),
+            f"{prefix}core_us_by_part": {part: round(used / events * 1e6, 1) for part, used in sorted(cost.items())},
+            f"{prefix}changes_per_touchpoint": round((await self._change_records() - changes) / events, 3),
         }
 
     async def _freshness(self) -> None:
         """Accepted -> visible in the profile API, while half of what the platform can do is being sent."""
-        stop = asyncio.Event()
-        background = asyncio.create_task(self._steady_load(self.report["e2e_eps"] / 2, stop))
-        profile_ms, facets_ms = [], []
-        probes = ShopLoad(2, 1_000)
-        async with httpx.AsyncClient(timeout=30) as client:
-            deadline = time.perf_counter() + min(self.seconds, 30)
-            while time.perf_counter() < deadline:
-                await asyncio.sleep(0.1)
-                call = probes.make_call()
-                headers = {"Prefer": "return=representation"}
-                answer = await client.post(
-                    f"{self.running.urls['ingest']}/v1/batch", json={"batch": [call]}, auth=("dev-write-key", ""), headers=headers
-                )
-                began_s = time.perf_counter()
-                url = f"{self.running.urls['profile']}/v1/profiles/user_id:{call['userId']}"
-                wait = {"wait_for": answer.json()["accepted"][0]["id"], "wait_ms": "10000"}
-                (await client.get(url, params=wait, headers=STAFF)).raise_for_status()
-                profile_ms.append((time.perf_counter() - began_s) * 1000)
-                wait["wait_for_facets"] = "loyalty,segments"
-                (await client.get(url, params=wait, headers=STAFF)).raise_for_status()
-                facets_ms.append((time.perf_counter() - began_s) * 1000)
-        stop.set()
-        await background
+        url, per_second = self.running.urls["ingest"], self.report["e2e_eps"] / 2
+        calls = int(per_second * self._phase_s) // SMALL_BATCH
+        requests = ShopLoad(3, self.customers).batch_requests(url, calls, SMALL_BATCH)
+        steady = asyncio.create_task(load(url, requests, connections=8, seconds=None, per_second=per_second / SMALL_BATCH))
+        probes, seen = ShopLoad(2, 1_000), Freshness()
+        async with httpx.AsyncClient(timeout=60) as client, asyncio.TaskGroup() as probing:
+            while not steady.done():
+                probing.create_task(self._probe(client, probes.make_call(), seen))
+                await asyncio.sleep(PROBE_EVERY_S)
+        self._check(await steady)
         await self._drain()
         self.report |= {
-            "freshness_p50_ms": round(statistics.median(profile_ms), 1),
-            "freshness_p99_ms": round(statistics.quantiles(profile_ms, n=100)[-1], 1),
-            "freshness_facets_p50_ms": round(statistics.median(facets_ms), 1),
-            "freshness_facets_p99_ms": round(statistics.quantiles(facets_ms, n=100)[-1], 1),
-            "freshness_load_eps": round(self.report["e2e_eps"] / 2),
-            "freshness_samples": len(profile_ms),
+            "freshness_p50_ms": seen.profile_ms.percentile_ms(50),
+            "freshness_p99_ms": seen.profile_ms.percentile_ms(99),
+            "freshness_facets_p50_ms": seen.facets_ms.percentile_ms(50),
+            "freshness_facets_p99_ms": seen.facets_ms.percentile_ms(99),
+            "freshness_load_eps": round(per_second),
+            "freshness_samples": seen.profile_ms.answers,
         }
 
-    async def _steady_load(self, events_per_second: float, stop: asyncio.Event) -> None:
-        shop = ShopLoad(3, self.customers)
-        pause_s = 20 / events_per_second
-        next_s = time.perf_counter()
-        while not stop.is_set():
-            await load(
-                self.running.urls["ingest"],
-                shop.batch_requests(self.running.urls["ingest"], 1, size=20),
-                connections=1,
-                seconds=None,
-            )
-            next_s += pause_s
-            await asyncio.sleep(max(0.0, next_s - time.perf_counter()))
+    async def _probe(self, client: httpx.AsyncClient, call: dict[str, Any], seen: "Freshness") -> None:
+        answer = await client.post(
+            f"{self.running.urls['ingest']}/v1/batch",
+            json={"batch": [call]},
+            auth=("dev-write-key", ""),
+            headers={"Prefer": "return=representation"},
+        )
+        began_s = time.perf_counter()
+        url = f"{self.running.urls['profile']}/v1/profiles/user_id:{call['userId']}"
+        wait = {"wait_for": answer.json()["accepted"][0]["id"], "wait_ms": "10000"}
+        (await client.get(url, params=wait, headers=STAFF)).raise_for_status()
+        seen.profile_ms.note(began_s)
+        wait["wait_for_facets"] = "loyalty,segments"
+        (await client.get(url, params=wait, headers=STAFF)).raise_for_status()
+        seen.facets_ms.note(began_s)
 
     async def _profile_reads(self) -> None:
         url = self.running.urls["profile"]
@@ -174,7 +173,6 @@ class Bench:
             "ingest_batch_p99_ms": sent.percentile_ms(99),
             "ingest_core_us_per_event": round(used.get("ingest", 0.0) / events * 1e6, 1),
         }
-        await self._drain()
 
     @property
     def _phase_s(self) -> float:
@@ -199,11 +197,6 @@ class Bench:
         while True:
             self.peak_rss = max(self.peak_rss, measure(self.running).rss_bytes)
             await asyncio.sleep(1)
-
-    def _note_cost(self, before: Cost, after: Cost, events: int) -> None:
-        used = after.since(before)
-        self.report["core_us_per_event"] = round(sum(used.values()) / events * 1e6, 1)
-        self.report["core_us_by_part"] = {name: round(seconds / events * 1e6, 1) for name, seconds in sorted(used.items())}
 
     @staticmethod
     def _check(result: LoadResult) -> None:

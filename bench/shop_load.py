@@ -1,10 +1,11 @@
 """What the benchmark sends: a shop's mixture of visits and orders by many customers, seeded, as a Segment SDK would."""
 
 import base64
+import itertools
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from random import Random
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -30,12 +31,21 @@ SEGMENTS: tuple[dict[str, Any], ...] = (
 )
 
 
-class ShopLoad:
-    """Calls of about 600 bytes by `customers` customers, a device each; every fifth is an order."""
+Spread = Literal["zipf", "uniform"]
 
-    def __init__(self, seed: int, customers: int) -> None:
+
+class ShopLoad:
+    """Calls of about 600 bytes by `customers` customers, a device each; every fifth is an order.
+
+    `zipf` is how shops are visited: the n-th busiest customer comes 1/n times as often as the first, and whoever
+    is there now makes several calls. `uniform` is the worst case: nearly every call of a poll is somebody else's.
+    """
+
+    def __init__(self, seed: int, customers: int, spread: Spread = "zipf") -> None:
         self._random = Random(seed)
-        self._customers = customers
+        self._customers = range(customers)
+        busyness = (1 / (rank + 1) if spread == "zipf" else 1.0 for rank in self._customers)
+        self._cumulated = list(itertools.accumulate(busyness))
         self._seed = seed
         self._number = 0
         self.seen: set[int] = set()
@@ -44,7 +54,7 @@ class ShopLoad:
     def make_call(self) -> dict[str, Any]:
         random = self._random
         self._number += 1
-        customer = random.randrange(self._customers)
+        customer = random.choices(self._customers, cum_weights=self._cumulated)[0]
         self.seen.add(customer)
         at = self._now - timedelta(seconds=random.random() * 86_400 * 30)
         call: dict[str, Any] = {

@@ -83,7 +83,18 @@ def render_client_properties(settings: "PlatformSettings") -> dict[str, str]:
         )
     if settings.kafka_ssl_cafile:
         properties |= {"ssl.truststore.type": "PEM", "ssl.truststore.location": str(settings.kafka_ssl_cafile)}
+    if settings.kafka_ssl_certfile and settings.kafka_ssl_keyfile:
+        properties |= {
+            "ssl.keystore.type": "PEM",
+            "ssl.keystore.certificate.chain": quote_lines(settings.kafka_ssl_certfile),
+            "ssl.keystore.key": quote_lines(settings.kafka_ssl_keyfile),
+        }
     return properties
+
+
+def quote_lines(pem: Path) -> str:
+    """A file's text as one property."""
+    return pem.read_text(encoding="ascii").replace("\n", "\\n")
 
 
 def quote_jaas(text: str) -> str:

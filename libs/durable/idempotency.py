@@ -3,12 +3,15 @@
 The key is claimed in the command's own transaction: its effects and the remembered answer are there together or not at all.
 """
 
+import hashlib
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy.schema import SchemaItem
+from starlette.responses import Response
 
 from libs.kit.errors import FieldError, Invalid
 
@@ -22,6 +25,8 @@ HEADER_POINTER: Final = "#/header/idempotency-key"
 KEY_MAX_LENGTH: Final = 255
 KEPT_FOR: Final = timedelta(hours=48)
 """Twice what is promised (24 h), so that no retry falls into the gap of a purge."""
+REPLAYED: Final = ("Idempotent-Replayed", "true")
+"""The header of an answer given again."""
 
 
 class StoredAnswer(msgspec.Struct, frozen=True, array_like=True):
@@ -31,26 +36,13 @@ class StoredAnswer(msgspec.Struct, frozen=True, array_like=True):
     body: bytes
     headers: tuple[tuple[str, str], ...] = ()
 
+    def to_response(self) -> Response:
+        return Response(self.body, self.status, dict(self.headers), "application/json")
+
 
 class IdempotencyKeyReused(Invalid):
     code = "idempotency_key_reused"
     title = "The Idempotency-Key was used with another input"
-
-
-class IdempotencyKeys(Protocol):
-    """The port, for handlers that are tested without a database."""
-
-    async def claim(self, tx: "Tx", key: str, scope: str, input_hash: bytes, now: datetime) -> StoredAnswer | None:
-        """The answer to give again, or None: the caller does the work and stores its answer in the same transaction.
-
-        A second call at the same time waits for the first one's transaction. Raises IdempotencyKeyReused for another input,
-        Invalid for a key that is empty or longer than 255 characters.
-        """
-        ...
-
-    async def store_answer(self, tx: "Tx", key: str, scope: str, answer: StoredAnswer) -> None:
-        """Remember the answer of a key claimed in this transaction."""
-        ...
 
 
 def idempotency_tables(metadata: sa.MetaData) -> sa.Table:
@@ -87,8 +79,12 @@ def _created_index() -> sa.Index:
 
 
 async def claim(tx: "Tx", key: str, scope: str, input_hash: bytes, now: datetime) -> StoredAnswer | None:
-    """See `IdempotencyKeys.claim`. `scope` keeps different commands (and callers) with equal keys apart."""
-    check_key(key)
+    """The answer to give again, or None: the caller does the work and stores its answer in the same transaction.
+
+    `scope` keeps different commands (and callers) with equal keys apart. A second call at the same time waits for the first
+    one's transaction. Raises IdempotencyKeyReused for another input, Invalid for a key that is empty or too long.
+    """
+    _check_key(key)
     # 1. The insert waits while another transaction holds the same key, and fails to insert once that one has committed.
     inserted = await tx.fetchval(
         """
@@ -108,13 +104,31 @@ async def claim(tx: "Tx", key: str, scope: str, input_hash: bytes, now: datetime
     )
     if row is None:  # purged between the two statements
         return await claim(tx, key, scope, input_hash, now)
-    return compare_claim(row["input_hash"], row["answer"], input_hash)
+    return _compare_claim(row["input_hash"], row["answer"], input_hash)
 
 
 async def store_answer(tx: "Tx", key: str, scope: str, answer: StoredAnswer) -> None:
+    """Remember the answer of a key claimed in this transaction."""
     await tx.execute(
         "UPDATE idempotency_keys SET answer = $3 WHERE scope = $1 AND key = $2", scope, key, msgspec.msgpack.encode(answer)
     )
+
+
+async def answer_once(
+    tx: "Tx", key: str | None, scope: str, given: bytes, now: datetime, run: Callable[[], Awaitable[StoredAnswer]]
+) -> StoredAnswer:
+    """What `run` answers, or what it answered when the key came with the same input before, marked as replayed.
+
+    `given` is the whole input, the route included. Without a key `run` simply runs. Raises what `claim` raises.
+    """
+    if key is None:
+        return await run()
+    stored = await claim(tx, key, scope, hashlib.sha256(given).digest(), now)
+    if stored is not None:
+        return msgspec.structs.replace(stored, headers=(*stored.headers, REPLAYED))
+    answer = await run()
+    await store_answer(tx, key, scope, answer)
+    return answer
 
 
 async def purge_idempotency_keys(tx: "Tx", now: datetime) -> int:
@@ -129,42 +143,15 @@ async def purge_idempotency_keys(tx: "Tx", now: datetime) -> int:
     return int(status.rpartition(" ")[2])
 
 
-def check_key(key: str) -> None:
+def _check_key(key: str) -> None:
     if not 0 < len(key) <= KEY_MAX_LENGTH or "\0" in key:
         detail = f"must have 1 to {KEY_MAX_LENGTH} characters"
         raise Invalid(f"The Idempotency-Key {detail}.", errors=[FieldError(HEADER_POINTER, detail)])
 
 
-def compare_claim(stored_hash: bytes, stored_answer: bytes | None, input_hash: bytes) -> StoredAnswer | None:
+def _compare_claim(stored_hash: bytes, stored_answer: bytes | None, input_hash: bytes) -> StoredAnswer | None:
     """The remembered answer. None where a command claimed the key and left nothing to remember: it is done again."""
     if stored_hash != input_hash:
         detail = "was used with another input"
         raise IdempotencyKeyReused(f"This Idempotency-Key {detail}.", errors=[FieldError(HEADER_POINTER, detail)])
     return msgspec.msgpack.decode(stored_answer, type=StoredAnswer) if stored_answer is not None else None
-
-
-class PostgresIdempotencyKeys:
-    async def claim(self, tx: "Tx", key: str, scope: str, input_hash: bytes, now: datetime) -> StoredAnswer | None:
-        return await claim(tx, key, scope, input_hash, now)
-
-    async def store_answer(self, tx: "Tx", key: str, scope: str, answer: StoredAnswer) -> None:
-        await store_answer(tx, key, scope, answer)
-
-
-class FakeIdempotencyKeys:
-    """In memory, one caller at a time; nothing is rolled back."""
-
-    def __init__(self) -> None:
-        self._rows: dict[tuple[str, str], tuple[bytes, bytes | None]] = {}
-
-    async def claim(self, tx: "Tx", key: str, scope: str, input_hash: bytes, now: datetime) -> StoredAnswer | None:  # noqa: ARG002
-        check_key(key)
-        known = self._rows.get((scope, key))
-        if known is None:
-            self._rows[scope, key] = (input_hash, None)
-            return None
-        return compare_claim(*known, input_hash)
-
-    async def store_answer(self, tx: "Tx", key: str, scope: str, answer: StoredAnswer) -> None:  # noqa: ARG002
-        if (scope, key) in self._rows:
-            self._rows[scope, key] = (self._rows[scope, key][0], msgspec.msgpack.encode(answer))

@@ -22,7 +22,7 @@ from aiokafka.errors import (
 from libs.events.topics import DAY_MS, TOPICS, Topic, dead_letter_topic
 from libs.kit.logging import get_logger
 from libs.kit.settings import PlatformSettings
-from libs.messaging.connection import build_client_options
+from libs.messaging.connection import build_client_options, explain_failure
 from libs.messaging.errors import SourceUnavailable, TopicsMissing
 from libs.messaging.ports import TopicPartition
 
@@ -106,7 +106,7 @@ async def connect_admin(settings: PlatformSettings) -> AsyncIterator[AIOKafkaAdm
         await admin.start()
         yield admin
     except (KafkaError, OSError) as error:
-        raise SourceUnavailable(f"Kafka at {settings.kafka}: {type(error).__name__}: {error}") from error
+        raise SourceUnavailable(await explain_failure(settings, error)) from error
     finally:
         await admin.close()
 
@@ -126,7 +126,7 @@ async def connect_reader(settings: PlatformSettings, *, group: str | None = None
         await reader.start()
         yield reader
     except (KafkaError, OSError) as error:
-        raise SourceUnavailable(f"Kafka at {settings.kafka}: {type(error).__name__}: {error}") from error
+        raise SourceUnavailable(await explain_failure(settings, error)) from error
     finally:
         await reader.stop()
 

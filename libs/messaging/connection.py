@@ -1,11 +1,15 @@
 """How to reach the brokers: what every aiokafka client needs, from the platform's settings."""
 
 from ssl import SSLContext
-from typing import TypedDict
+from typing import Final, TypedDict
 
+from aiokafka.conn import create_conn
+from aiokafka.errors import KafkaConnectionError, KafkaError
 from aiokafka.helpers import create_ssl_context
 
 from libs.kit.settings import PlatformSettings
+
+_CHECK_TIMEOUT_MS: Final = 3_000
 
 
 class ClientOptions(TypedDict):
@@ -38,3 +42,21 @@ def _build_ssl_context(settings: PlatformSettings) -> SSLContext | None:
         keyfile=str(settings.kafka_ssl_keyfile) if settings.kafka_ssl_keyfile else None,
     )
     return context
+
+
+async def explain_failure(settings: PlatformSettings, error: BaseException) -> str:
+    """In a line. A client says of every broker only that it couldn't start with it; why, one connection more tells."""
+    reason = await _find_fault(settings) if isinstance(error, KafkaConnectionError) else None
+    return f"Kafka at {settings.kafka}: {reason or error or type(error).__name__}"
+
+
+async def _find_fault(settings: PlatformSettings) -> str | None:
+    options = build_client_options(settings)
+    for server in options.pop("bootstrap_servers"):  # type: ignore[misc]  # what is left are a connection's own options
+        host, _, port = server.rpartition(":")
+        try:
+            connection = await create_conn(host.strip("[]"), int(port), request_timeout_ms=_CHECK_TIMEOUT_MS, **options)
+        except (KafkaError, OSError, TimeoutError, ValueError) as error:
+            return f"{type(error).__name__}: {error}"
+        connection.close()
+    return None

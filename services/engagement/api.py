@@ -1,5 +1,7 @@
 """HTTP of engagement: templates, campaigns, policies, what was sent, and the customer's way out."""
 
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from html import escape
@@ -7,11 +9,12 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import HTMLResponse
 from pydantic import Field
 
 from libs.durable.cursors import cut_page, decode_cursor
+from libs.durable.idempotency import StoredAnswer, answer_once
 from libs.identity import IdentityKey
 from libs.kit.auth import Principal
 from libs.kit.db import Database, Tx
@@ -19,6 +22,7 @@ from libs.kit.errors import FieldError
 from libs.kit.http import StrictModel, requires
 from libs.kit.pages import Table, render_page
 from libs.kit.times import format_utc, parse_utc
+from libs.messaging.errors import PublishFailed
 from libs.messaging.ports import Outbox
 from libs.subscriber import OUTCOME_HEADER, Arrivals, resolve_ref
 from libs.subscriber.store import load_members, load_profiles
@@ -79,6 +83,7 @@ class PolicyInput(StrictModel):
     daily_cap: Annotated[int | None, Field(ge=0, description="Messages a profile gets per UTC day; null: no cap.")]
 
 
+IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=255)]
 Limit = Annotated[int, Query(ge=1, le=500)]
 WaitMs = Annotated[int, Query(ge=0, le=MAX_WAIT_MS)]
 
@@ -87,6 +92,7 @@ def build_router(deps: ApiDeps) -> APIRouter:
     router = APIRouter()
     _add_templates(router, deps)
     _add_campaigns(router, deps)
+    _add_policies(router, deps)
     _add_messages(router, deps)
     _add_unsubscribe(router, deps)
     _add_page(router, deps)
@@ -115,16 +121,23 @@ def _add_templates(router: APIRouter, deps: ApiDeps) -> None:
     @router.put("/v1/templates/{template_id}", tags=["templates"])
     @router.post("/v1/templates", status_code=201, tags=["templates"])
     async def save_template(
-        body: TemplateInput, _: Annotated[Principal, requires("engagement:write")], template_id: str | None = None
-    ) -> dict[str, Any]:
+        body: TemplateInput,
+        request: Request,
+        _: Annotated[Principal, requires("engagement:write")],
+        template_id: str | None = None,
+        key: IdempotencyKey = None,
+    ) -> Response:
         """Make or replace a Liquid template. 422 `template_invalid` points at the field that doesn't parse."""
         if template_id not in (None, body.id):
             raise TemplateInvalid("The id in the body isn't the one in the path.", errors=[FieldError("#/id", "differs")])
         template = Template(body.id, body.name, body.subject, body.text, body.html)
         if (fault := find_fault(template)) is not None:
             raise TemplateInvalid(fault.detail, errors=[FieldError(f"#/{fault.field}", fault.detail)])
-        async with deps.database.transaction() as tx:
+
+        async def save(tx: Tx) -> dict[str, Any]:
             return await deps.library.save_template(tx, template, deps.engagement.clock.now())
+
+        return await _run_command(deps, request, key, body, save)
 
     @router.get("/v1/templates", tags=["templates"])
     async def list_templates(_: Annotated[Principal, requires("engagement:read")]) -> dict[str, Any]:
@@ -135,9 +148,15 @@ def _add_templates(router: APIRouter, deps: ApiDeps) -> None:
 
 def _add_campaigns(router: APIRouter, deps: ApiDeps) -> None:
     @router.post("/v1/campaigns", status_code=201, tags=["campaigns"])
-    async def create_campaign(body: CampaignInput, _: Annotated[Principal, requires("engagement:write")]) -> dict[str, Any]:
+    async def create_campaign(
+        body: CampaignInput,
+        request: Request,
+        _: Annotated[Principal, requires("engagement:write")],
+        key: IdempotencyKey = None,
+    ) -> Response:
         """Make or replace a campaign: who enters the segment from now on gets the message, once."""
-        async with deps.database.transaction() as tx:
+
+        async def save(tx: Tx) -> dict[str, Any]:
             if not await deps.library.has_template(tx, body.template_id):
                 raise TemplateNotFound("Make the template first.", errors=[FieldError("#/template_id", "is not known")])
             return await deps.library.save_campaign(
@@ -147,6 +166,8 @@ def _add_campaigns(router: APIRouter, deps: ApiDeps) -> None:
                 deps.engagement.clock.now(),
             )
 
+        return await _run_command(deps, request, key, body, save)
+
     @router.get("/v1/campaigns", tags=["campaigns"])
     async def list_campaigns(_: Annotated[Principal, requires("engagement:read")]) -> dict[str, Any]:
         """All campaigns with how many messages are in which state."""
@@ -155,15 +176,24 @@ def _add_campaigns(router: APIRouter, deps: ApiDeps) -> None:
 
     @router.patch("/v1/campaigns/{campaign_id}", tags=["campaigns"])
     async def change_campaign(
-        campaign_id: str, body: CampaignChange, _: Annotated[Principal, requires("engagement:write")]
-    ) -> dict[str, Any]:
+        campaign_id: str,
+        body: CampaignChange,
+        request: Request,
+        _: Annotated[Principal, requires("engagement:write")],
+        key: IdempotencyKey = None,
+    ) -> Response:
         """Pause or resume."""
-        async with deps.database.transaction() as tx:
-            changed = await deps.library.set_active(tx, campaign_id, active=body.active)
-        if changed is None:
-            raise CampaignNotFound("No campaign has this id.")
-        return changed
 
+        async def change(tx: Tx) -> dict[str, Any]:
+            changed = await deps.library.set_active(tx, campaign_id, active=body.active)
+            if changed is None:
+                raise CampaignNotFound("No campaign has this id.")
+            return changed
+
+        return await _run_command(deps, request, key, body, change)
+
+
+def _add_policies(router: APIRouter, deps: ApiDeps) -> None:
     @router.get("/v1/policies", tags=["policies"])
     async def read_policies(_: Annotated[Principal, requires("engagement:read")]) -> dict[str, Any]:
         """What holds for all campaigns together."""
@@ -171,11 +201,33 @@ def _add_campaigns(router: APIRouter, deps: ApiDeps) -> None:
             return {"daily_cap": await deps.engagement.outreach.daily_cap(tx)}
 
     @router.put("/v1/policies", tags=["policies"])
-    async def write_policies(body: PolicyInput, _: Annotated[Principal, requires("engagement:write")]) -> dict[str, Any]:
+    async def write_policies(
+        body: PolicyInput,
+        request: Request,
+        _: Annotated[Principal, requires("engagement:write")],
+        key: IdempotencyKey = None,
+    ) -> Response:
         """Set the cap of messages a profile gets per UTC day."""
-        async with deps.database.transaction() as tx:
+
+        async def write(tx: Tx) -> dict[str, Any]:
             await deps.library.set_daily_cap(tx, body.daily_cap)
-        return {"daily_cap": body.daily_cap}
+            return {"daily_cap": body.daily_cap}
+
+        return await _run_command(deps, request, key, body, write)
+
+
+async def _run_command(
+    deps: ApiDeps, request: Request, key: str | None, body: StrictModel, run: Callable[[Tx], Awaitable[dict[str, Any]]]
+) -> Response:
+    """One transaction: claim the key, do it, remember the answer. What is posted makes something: 201."""
+    given = f"{request.method} {request.url.path}\n{body.model_dump_json()}".encode()
+    async with deps.database.transaction() as tx:
+
+        async def answer() -> StoredAnswer:
+            return StoredAnswer(201 if request.method == "POST" else 200, msgspec.json.encode(await run(tx)))
+
+        answered = await answer_once(tx, key, "engagement", given, deps.engagement.clock.now(), answer)
+    return answered.to_response()
 
 
 def _add_messages(router: APIRouter, deps: ApiDeps) -> None:
@@ -241,7 +293,9 @@ def _add_unsubscribe(router: APIRouter, deps: ApiDeps) -> None:
             outgoing = [unsubscribe_touchpoint(message, purpose, at, deps.engagement)]
             staged = await deps.outbox.stage(tx, outgoing)
         if staged is not None:
-            await deps.outbox.publish(staged, outgoing)
+            # It is said and kept; while the broker is away the worker's sweep appends it later.
+            with suppress(PublishFailed):
+                await deps.outbox.publish(staged, outgoing)
         return HTMLResponse(_DONE_PAGE.format(address=escape(message.recipient), purpose=escape(purpose)))
 
 

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from libs.durable.outbox import PostgresOutbox
 from libs.durable.runtime import Runtime, open_runtime
+from libs.durable.upkeep import purge_keys_regularly
 from libs.kit.http import create_app as create_kit_app
 from libs.kit.process import exit_with, run_from_command_line
 from libs.messaging.consumer import BatchConsumer
@@ -112,10 +113,11 @@ def create_app(deps: Deps) -> FastAPI:
 
 
 async def run_worker(deps: Deps, stop: asyncio.Event) -> None:
-    """Follow the topics and send; when either fails the other stops, too."""
+    """Follow the topics, send, and forget old idempotency keys; when one fails the others stop, too."""
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(deps.consumer.run(stop))
         tasks.create_task(deps.sender.run(stop))
+        tasks.create_task(purge_keys_regularly(deps.runtime.database, deps.runtime.clock, stop))
 
 
 if __name__ == "__main__":

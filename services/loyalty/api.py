@@ -1,6 +1,5 @@
 """HTTP of loyalty: what a member has, what moved it, and spending it."""
 
-import hashlib
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from fastapi.responses import HTMLResponse
 from pydantic import Field
 
 from libs.durable.cursors import decode_cursor, encode_cursor
-from libs.durable.idempotency import StoredAnswer, claim, store_answer
+from libs.durable.idempotency import StoredAnswer, answer_once
 from libs.events.envelope import Outgoing
 from libs.identity import IdentityKey
 from libs.kit.auth import Principal
@@ -201,25 +200,26 @@ async def _run_command(deps: ApiDeps, request: Request, ref: str, body: StrictMo
     """One transaction: claim the key, lock, move, remember the answer, stage the event; publish after the commit."""
     if key is None:
         raise BadRequest("Send an `Idempotency-Key`, so that a retry can't move points twice.")
-    route = f"{request.method} {request.url.path}"
-    input_hash = hashlib.sha256(f"{route}\n{body.model_dump_json()}".encode()).digest()
+    given = f"{request.method} {request.url.path}\n{body.model_dump_json()}".encode()
+    outgoing: list[Outgoing] = []
     async with deps.database.transaction() as tx:
-        stored = await claim(tx, key, "points", input_hash, deps.loyalty.clock.now())
-        if stored is not None:
-            return Response(stored.body, stored.status, media_type="application/json", headers={"Idempotent-Replayed": "true"})
-        member = await _lock_member(tx, ref, deps.identity_key)
-        outcome, outgoing = await run(tx, member)
-        if isinstance(outcome, InsufficientPoints):
-            raise InsufficientPointsError(f"The balance is {outcome.balance}, {outcome.asked} are needed.")
-        answer = {"id": str(outcome.transaction_id), "profile_id": str(member.profile_id), "balance": outcome.balance}
-        content = msgspec.json.encode({**answer, "points": body.model_dump()["points"]})
-        await store_answer(tx, key, "points", StoredAnswer(status=201, body=content))
+
+        async def move() -> StoredAnswer:
+            member = await _lock_member(tx, ref, deps.identity_key)
+            outcome, told = await run(tx, member)
+            if isinstance(outcome, InsufficientPoints):
+                raise InsufficientPointsError(f"The balance is {outcome.balance}, {outcome.asked} are needed.")
+            outgoing.extend(told)
+            moved = {"id": str(outcome.transaction_id), "profile_id": str(member.profile_id), "balance": outcome.balance}
+            return StoredAnswer(201, msgspec.json.encode({**moved, "points": body.model_dump()["points"]}))
+
+        answer = await answer_once(tx, key, "points", given, deps.loyalty.clock.now(), move)
         staged = await deps.outbox.stage(tx, outgoing)
     if staged is not None:
         # The points have moved; while the broker is away the worker's sweep tells it later.
         with suppress(PublishFailed):
             await deps.outbox.publish(staged, outgoing)
-    return Response(content, 201, media_type="application/json")
+    return answer.to_response()
 
 
 def _line(line: StatementLine) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 PORTS = ("INGEST_PORT", "PROFILE_PORT", "SEGMENTATION_PORT", "ENGAGEMENT_PORT", "LOYALTY_PORT")
 FOREIGN = ("RAPPORT_KAFKA", "RAPPORT_POSTGRES", "RAPPORT_REDIS", "RAPPORT_CLOCK", "RAPPORT_TOPIC_PREFIX", "RAPPORT_ENV")
 START_TIMEOUT_S = 240
+EMPTY: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,11 @@ class RunningTestPlatform:
             return pid
         return None
 
+    def start(self, only: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+        """`rapport up --detach`, whatever becomes of it."""
+        arguments = ["up", "--detach", *(["--only", ",".join(only)] if only else [])]
+        return self.rapport(*arguments, timeout_s=START_TIMEOUT_S, check=False)
+
     def rapport(self, *arguments: str, timeout_s: float = 120, check: bool = True) -> subprocess.CompletedProcess[str]:
         """The command line, on this platform."""
         return subprocess.run(
@@ -75,15 +81,17 @@ class RunningTestPlatform:
         )  # fmt: skip
 
 
-@contextlib.contextmanager
-def run_platform(home: Path, *, only: Sequence[str] = ()) -> Iterator[RunningTestPlatform]:
-    """Started on free ports, stopped at the end; nothing of the surrounding environment's platform is used."""
+def describe_platform(home: Path, variables: Mapping[str, str] = EMPTY) -> RunningTestPlatform:
+    """Not started yet. Port 0 is any free one, so that a developer's own platform and this one don't meet."""
     environment = {name: value for name, value in os.environ.items() if name not in FOREIGN}
-    # Port 0: any free one, so that a developer's own platform and this one don't meet.
-    environment |= {"RAPPORT_HOME": str(home), **dict.fromkeys(PORTS, "0")}
-    running = RunningTestPlatform(home, environment)
-    arguments = ["up", "--detach", *(["--only", ",".join(only)] if only else [])]
-    started = running.rapport(*arguments, timeout_s=START_TIMEOUT_S, check=False)
+    return RunningTestPlatform(home, environment | {"RAPPORT_HOME": str(home), **dict.fromkeys(PORTS, "0")} | dict(variables))
+
+
+@contextlib.contextmanager
+def run_platform(home: Path, *, only: Sequence[str] = (), variables: Mapping[str, str] = EMPTY) -> Iterator[RunningTestPlatform]:
+    """Started on free ports, stopped at the end; nothing of the surrounding environment's platform is used."""
+    running = describe_platform(home, variables)
+    started = running.start(only)
     try:
         assert started.returncode == 0, f"{started.stdout}\n{started.stderr}\n{_last_words(home)}"
         yield running

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Header, Request, Response
 from msgspec import Raw
 from pydantic import Field
 
-from libs.durable.idempotency import StoredAnswer, claim, store_answer
+from libs.durable.idempotency import REPLAYED, StoredAnswer, claim, store_answer
 from libs.events import codec
 from libs.events.topics import TOUCHPOINTS
 from libs.events.touchpoints import ConsentStatement, Identifier, TouchpointRecorded, compute_touchpoint_id
@@ -163,13 +163,13 @@ async def _run(deps: ApiDeps, command: _Command, build: Build) -> Response:
         async with deps.database.transaction() as tx:
             stored = await claim(tx, command.key, scope, input_hash, deps.clock.now())
         if stored is not None:
-            return Response(stored.body, stored.status, dict(stored.headers), "application/json")
+            return msgspec.structs.replace(stored, headers=(*stored.headers, REPLAYED)).to_response()
     touchpoint = await _append(deps, command, build)
     answer = await _answer(deps, command.ref, touchpoint.id)
     if command.key is not None and answer.status == 200:  # noqa: PLR2004 - a 202 isn't the end of it
         async with deps.database.transaction() as tx:
             await store_answer(tx, command.key, scope, answer)
-    return Response(answer.body, answer.status, dict(answer.headers), "application/json")
+    return answer.to_response()
 
 
 async def _append(deps: ApiDeps, command: _Command, build: Build) -> TouchpointRecorded:

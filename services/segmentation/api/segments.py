@@ -1,6 +1,5 @@
 """`/v1/segments`: definitions, who is in, how many there were, and why."""
 
-import hashlib
 import re
 from datetime import timedelta
 from typing import Annotated, Any, Final
@@ -10,7 +9,7 @@ import msgspec
 from fastapi import APIRouter, Header, Query, Response
 
 from libs.durable.cursors import cut_page, decode_cursor
-from libs.durable.idempotency import StoredAnswer, claim, store_answer
+from libs.durable.idempotency import StoredAnswer, answer_once
 from libs.kit.auth import Principal
 from libs.kit.db import Tx
 from libs.kit.errors import BadRequest, FieldError, Invalid
@@ -166,23 +165,16 @@ def _add_question_routes(router: APIRouter, deps: ApiDeps) -> None:
 async def _create(deps: ApiDeps, body: NewSegment, key: str | None) -> Response:
     wanted = Wanted(body.name, body.description, body.rule, body.id)
     async with deps.database.transaction() as tx:
-        if key is not None:
-            input_hash = hashlib.sha256(body.model_dump_json().encode()).digest()
-            stored = await claim(tx, key, "segments", input_hash, deps.seg.clock.now())
-            if stored is not None:
-                return _answer(stored.status, stored.body, {**dict(stored.headers), "Idempotent-Replayed": "true"})
-        definition = await create_segment(tx, wanted, deps.seg, deps.jobs)
-        warnings = await find_warnings(tx, parse_stored(definition), deps.seg, deps.trait_names)
-        shown = show_segment(definition, 0, None, rule=body.rule, warnings=warnings)
-        content = msgspec.json.encode(shown)
-        headers = {"Location": f"/v1/segments/{definition.id}", "ETag": f'"{definition.version}"'}
-        if key is not None:
-            await store_answer(tx, key, "segments", StoredAnswer(201, content, tuple(headers.items())))
-    return _answer(201, content, headers)
 
+        async def create() -> StoredAnswer:
+            definition = await create_segment(tx, wanted, deps.seg, deps.jobs)
+            warnings = await find_warnings(tx, parse_stored(definition), deps.seg, deps.trait_names)
+            shown = show_segment(definition, 0, None, rule=body.rule, warnings=warnings)
+            headers = (("Location", f"/v1/segments/{definition.id}"), ("ETag", f'"{definition.version}"'))
+            return StoredAnswer(201, msgspec.json.encode(shown), headers)
 
-def _answer(status: int, content: bytes, headers: dict[str, str]) -> Response:
-    return Response(content, status, media_type="application/json", headers=headers)
+        answer = await answer_once(tx, key, "segments", body.model_dump_json().encode(), deps.seg.clock.now(), create)
+    return answer.to_response()
 
 
 async def _show_changed(tx: Tx, definition: Definition, deps: ApiDeps, response: Response) -> dict[str, Any]:

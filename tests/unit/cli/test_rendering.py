@@ -66,6 +66,17 @@ def test_java_clients_get_the_same_security_settings() -> None:
     assert render_client_properties(read_settings()) == {}
 
 
+def test_java_clients_show_the_same_certificate(tmp_path: Path) -> None:
+    (tmp_path / "cert.pem").write_text("-----BEGIN\nabc\n", encoding="ascii")
+    (tmp_path / "key.pem").write_text("-----BEGIN\nxyz\n", encoding="ascii")
+    certificate = {"CERTFILE": str(tmp_path / "cert.pem"), "KEYFILE": str(tmp_path / "key.pem")}
+    given = {f"RAPPORT_KAFKA_SSL_{name}": path for name, path in certificate.items()}
+    properties = render_client_properties(read_settings({"RAPPORT_KAFKA_SECURITY_PROTOCOL": "SSL"} | given))
+    assert properties["ssl.keystore.type"] == "PEM"
+    assert properties["ssl.keystore.certificate.chain"] == "-----BEGIN\\nabc\\n"
+    assert properties["ssl.keystore.key"] == "-----BEGIN\\nxyz\\n"
+
+
 def test_problems_are_told_on_one_line_with_their_fields() -> None:
     body = {"title": "Invalid", "detail": "The rule is wrong.", "errors": [{"pointer": "/rule", "detail": "unknown form"}]}
     assert describe_problem(Response(422, json=body)) == "The rule is wrong. /rule: unknown form"
