@@ -65,6 +65,10 @@ format: $(READY) ## Format and fix what can be fixed by itself
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+.PHONY: bench-ingest
+bench-ingest: $(READY) ## Measure the gateway and the broker alone, with wrk
+	$(BIN)/python -m bench.ingest $(ARGS)
+
 .PHONY: bench
 bench: $(READY) ## Measure speed; writes bench/reports/latest.json
 	$(BIN)/python -m bench $(ARGS)

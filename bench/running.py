@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,12 +70,13 @@ def measure(running: Running) -> Cost:
 
 
 @contextmanager
-def run(home: Path) -> Iterator[Running]:
+def run(home: Path, *, only: Sequence[str] = ()) -> Iterator[Running]:
     """Started on free ports by the same command an operator uses, stopped at the end."""
     environment = {name: value for name, value in os.environ.items() if name not in ADDRESSES}
     environment |= {"RAPPORT_HOME": str(home), "RAPPORT_LOG_LEVEL": "warning", **dict.fromkeys(PORTS, "0")}
     command = [sys.executable, "-m", "cli.main"]
-    subprocess.run([*command, "up", "--detach"], cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)  # noqa: S603
+    chosen = ["--only", ",".join(only)] if only else []
+    subprocess.run([*command, "up", "--detach", *chosen], cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)  # noqa: S603
     try:
         yield Running(home)
     finally:
