@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import compile_path
 
 from libs.kit.auth import Access, Principal, authorise
-from libs.kit.errors import Internal, PayloadTooLarge, RapportError, Unavailable
+from libs.kit.errors import Internal, Invalid, NotFound, PayloadTooLarge, RapportError, Unavailable
 from libs.kit.logging import get_logger
 from libs.kit.metrics import histogram
 from libs.kit.problems import problem_response, to_rapport_error
@@ -31,6 +31,7 @@ _REQUESTS = histogram(
 _UNMATCHED = "unmatched"
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 _DRAIN_FACTOR = 4
+_NUL = b"%00"
 _ENCODED_SLASH = re.compile("%2f", re.IGNORECASE)
 _SLASH_MARK = "\ue02f"  # private use: no text we accept has a meaning for it
 
@@ -167,6 +168,10 @@ class Edge:
         try:
             if raw is not None:
                 await raw.endpoint(scope, receive, send_traced)
+            elif _NUL in (scope.get("raw_path") or b""):
+                await send_problem(send_traced, NotFound("Nothing has a NUL (`%00`) in its name."))
+            elif _NUL in scope["query_string"]:
+                await send_problem(send_traced, Invalid("A query can't hold a NUL (`%00`)."))
             else:
                 _keep_encoded_slashes(scope)
                 await self._app(scope, receive, send_traced)

@@ -27,6 +27,7 @@ __all__ = [
     "pending_changes",
 ]
 
+_GRACE_S = 5.0
 NAMING_CONVENTION = {
     "pk": "pk_%(table_name)s",
     "fk": "fk_%(table_name)s_%(column_0_N_name)s",
@@ -101,7 +102,8 @@ class Database:
                     min_size=min_size,
                     max_size=max_size,
                     timeout=10,
-                    command_timeout=None,
+                    # The server ends a statement at its own limit; one that is frozen doesn't.
+                    command_timeout=statement_timeout_ms / 1000 + _GRACE_S if statement_timeout_ms else None,
                     max_inactive_connection_lifetime=300,
                     reset=_keep_session,
                     server_settings={

@@ -13,7 +13,7 @@ from fastapi import Depends, FastAPI, Request, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Route
@@ -38,6 +38,7 @@ from libs.kit.auth import Access, Principal, authorise
 from libs.kit.clock import Clock
 from libs.kit.errors import NotFound, RapportError
 from libs.kit.health import Health
+from libs.kit.json_values import find_fault
 from libs.kit.metrics import CONTENT_TYPE as METRICS_TYPE
 from libs.kit.metrics import render_metrics
 from libs.kit.problems import PROBLEM_SCHEMA, problem_response, to_rapport_error
@@ -81,9 +82,16 @@ _PROBLEM_ANSWER = {
 
 
 class StrictModel(BaseModel):
-    """Base of request bodies: an unknown field is an error, texts keep their spaces."""
+    """Base of request bodies: an unknown field is an error, texts keep their spaces and can be stored."""
 
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_values(cls, value: Any) -> Any:
+        if (fault := find_fault(value)) is not None:
+            raise ValueError(fault)
+        return value
 
 
 def create_app(

@@ -52,7 +52,8 @@ async def read_dead_letters(
     async with connect_reader(settings) as reader:
         partition = KafkaPartition(settings.topic_prefix + name, 0)
         reader.assign([partition])
-        return await _read(reader, partition, name, from_offset, limit)
+        end = (await reader.end_offsets([partition]))[partition]
+        return await _read(reader, partition, name, from_offset, end, limit)
 
 
 async def replay_dead_letters(
@@ -75,9 +76,11 @@ async def replay_dead_letters(
         partition = KafkaPartition(settings.topic_prefix + name, 0)
         reader.assign([partition])
         position = (await reader.committed(partition) or 0) if offsets is None else min(offsets, default=0)
+        # As it is now: what the consumer rejects again comes behind, and would be sent again for ever.
+        end = (await reader.end_offsets([partition]))[partition]
         while limit is None or len(sent) < limit:
             at_most = _READ_AT_ONCE if limit is None else min(_READ_AT_ONCE, limit - len(sent))
-            letters = await _read(reader, partition, name, position, at_most)
+            letters = await _read(reader, partition, name, position, end, at_most)
             if not letters:
                 break
             chosen = [letter for letter in letters if offsets is None or letter.offset in offsets]
@@ -102,10 +105,11 @@ async def _send(
         await publisher.publish(outgoing)
 
 
-async def _read(reader: AIOKafkaConsumer, partition: KafkaPartition, name: str, from_offset: int, limit: int) -> list[DeadLetter]:
-    """Up to the end as it is now."""
+async def _read(
+    reader: AIOKafkaConsumer, partition: KafkaPartition, name: str, from_offset: int, end: int, limit: int
+) -> list[DeadLetter]:
+    """At most `limit`, from `from_offset` to before `end`."""
     begin = (await reader.beginning_offsets([partition]))[partition]
-    end = (await reader.end_offsets([partition]))[partition]
     position = max(begin, from_offset)
     letters: list[DeadLetter] = []
     reader.seek(partition, position)

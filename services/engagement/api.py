@@ -11,10 +11,11 @@ from uuid import UUID
 import msgspec
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import HTMLResponse
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from libs.durable.cursors import cut_page, decode_cursor
 from libs.durable.idempotency import StoredAnswer, answer_once
+from libs.events.segments import EdgeCause
 from libs.identity import IdentityKey
 from libs.kit.auth import Principal
 from libs.kit.db import Database, Tx
@@ -27,16 +28,27 @@ from libs.messaging.ports import Outbox
 from libs.subscriber import OUTCOME_HEADER, Arrivals, resolve_ref
 from libs.subscriber.store import load_members, load_profiles
 from libs.subscriber.waiting import DEFAULT_WAIT_MS, MAX_WAIT_MS
+from services.engagement.domain.addresses import is_sender
 from services.engagement.domain.campaigns import DEFAULT_CAUSES, latest_consent_at
 from services.engagement.domain.links import read_token
 from services.engagement.domain.templates import Template, find_fault
 from services.engagement.errors import CampaignNotFound, LinkInvalid, TemplateInvalid, TemplateNotFound
 from services.engagement.handlers import Engagement, unsubscribe_touchpoint
-from services.engagement.ports import Claimed
+from services.engagement.ports import Claimed, MessageState
 from services.engagement.store import Library, MessageRow
 
 STATES = ("sent", "queued", "skipped", "uncertain", "failed")
+SHOWN_CAMPAIGNS = 200
 ID_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
+
+
+def _check_sender(text: str) -> str:
+    if not is_sender(text):
+        raise ValueError("no e-mail address, alone or as `Name <address>`")
+    return text
+
+
+Sender = Annotated[str, AfterValidator(_check_sender)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +80,11 @@ class CampaignInput(StrictModel):
     purpose: Annotated[str, Field(min_length=1, max_length=100, description="The consent it needs, for channel email.")] = (
         "marketing"
     )
-    sender: Annotated[str | None, Field(max_length=320, description="From header")] = None
+    sender: Annotated[Sender | None, Field(max_length=320, description="From header: `Shop <news@shop.example>`")] = None
     active: bool = True
     causes: Annotated[
-        set[str] | None, Field(description="Which entries start it; merges, splits, edits and back-fills only if named.")
+        set[EdgeCause] | None,
+        Field(min_length=1, description="Which entries start it; merges, splits, edits and back-fills only if named."),
     ] = None
 
 
@@ -80,7 +93,7 @@ class CampaignChange(StrictModel):
 
 
 class PolicyInput(StrictModel):
-    daily_cap: Annotated[int | None, Field(ge=0, description="Messages a profile gets per UTC day; null: no cap.")]
+    daily_cap: Annotated[int | None, Field(ge=0, le=10_000, description="Messages a profile gets per UTC day; null: no cap.")]
 
 
 IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=255)]
@@ -103,7 +116,7 @@ def _add_page(router: APIRouter, deps: ApiDeps) -> None:
     @router.get("/", response_class=HTMLResponse, include_in_schema=False)
     async def show_page() -> HTMLResponse:
         async with deps.database.connection() as tx:
-            campaigns = await deps.library.list_campaigns(tx)
+            campaigns = await deps.library.list_campaigns(tx, "", SHOWN_CAMPAIGNS)
         rows = [
             (
                 one["name"],
@@ -140,10 +153,15 @@ def _add_templates(router: APIRouter, deps: ApiDeps) -> None:
         return await _run_command(deps, request, key, body, save)
 
     @router.get("/v1/templates", tags=["templates"])
-    async def list_templates(_: Annotated[Principal, requires("engagement:read")]) -> dict[str, Any]:
+    async def list_templates(
+        _: Annotated[Principal, requires("engagement:read")], limit: Limit = 50, cursor: str | None = None
+    ) -> dict[str, Any]:
         """All templates by id."""
+        after = decode_cursor(cursor, str)[0] if cursor else ""
         async with deps.database.connection() as tx:
-            return {"items": await deps.library.list_templates(tx), "next_cursor": None}
+            rows = await deps.library.list_templates(tx, after, limit + 1)
+        page = cut_page(rows, limit, lambda row: (row["id"],))
+        return {"items": page.items, "next_cursor": page.next_cursor}
 
 
 def _add_campaigns(router: APIRouter, deps: ApiDeps) -> None:
@@ -169,10 +187,15 @@ def _add_campaigns(router: APIRouter, deps: ApiDeps) -> None:
         return await _run_command(deps, request, key, body, save)
 
     @router.get("/v1/campaigns", tags=["campaigns"])
-    async def list_campaigns(_: Annotated[Principal, requires("engagement:read")]) -> dict[str, Any]:
-        """All campaigns with how many messages are in which state."""
+    async def list_campaigns(
+        _: Annotated[Principal, requires("engagement:read")], limit: Limit = 50, cursor: str | None = None
+    ) -> dict[str, Any]:
+        """All campaigns by id, with how many messages are in which state."""
+        after = decode_cursor(cursor, str)[0] if cursor else ""
         async with deps.database.connection() as tx:
-            return {"items": await deps.library.list_campaigns(tx), "next_cursor": None}
+            rows = await deps.library.list_campaigns(tx, after, limit + 1)
+        page = cut_page(rows, limit, lambda row: (row["id"],))
+        return {"items": page.items, "next_cursor": page.next_cursor}
 
     @router.patch("/v1/campaigns/{campaign_id}", tags=["campaigns"])
     async def change_campaign(
@@ -237,7 +260,7 @@ def _add_messages(router: APIRouter, deps: ApiDeps) -> None:
         _: Annotated[Principal, requires("engagement:read")],
         profile: Annotated[str | None, Query(description="A profile id or kind:value")] = None,
         campaign: str | None = None,
-        state: str | None = None,
+        state: MessageState | None = None,
         limit: Limit = 50,
         cursor: str | None = None,
         wait_for: Annotated[UUID | None, Query(description="A touchpoint id: answer once its effects are in.")] = None,

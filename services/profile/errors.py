@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from libs.kit.errors import NotFound
+from libs.kit.errors import Internal, NotFound
 
 
 class ProfileNotFound(NotFound):
@@ -10,3 +10,10 @@ class ProfileNotFound(NotFound):
 
     code: ClassVar[str] = "profile_not_found"
     title: ClassVar[str] = "No such profile"
+
+
+class EditNotApplied(Internal):
+    """The edit is in the log, and the profile service itself couldn't read it there."""
+
+    code: ClassVar[str] = "edit_not_applied"
+    title: ClassVar[str] = "The edit couldn't be applied"

@@ -6,7 +6,9 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-SkipReason = Literal["no_address", "no_consent", "already_sent", "capped", "template_error"]
+from services.engagement.domain.addresses import to_mailbox
+
+SkipReason = Literal["no_address", "invalid_address", "no_consent", "already_sent", "capped", "template_error"]
 
 # Edges that come from a customer's touch or from passing time. A merge, split, edit or back-fill starts no campaign
 # unless the campaign asks for it: those people did nothing just now.
@@ -72,6 +74,8 @@ def judge_send(
         return "already_sent"
     if recipient is None:
         return "no_address"
+    if to_mailbox(recipient.address) is None:
+        return "invalid_address"
     if not is_consented(consent, campaign.purpose, "email"):
         return "no_consent"
     if daily_cap is not None and history.sent_today >= daily_cap:

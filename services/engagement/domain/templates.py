@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from liquid import Environment
-from liquid.exceptions import LiquidError
+from liquid.exceptions import LiquidError, TemplateNotFoundError, UnknownFilterError
 
 
 class _BoundedEnvironment(Environment):
@@ -45,12 +45,21 @@ class TemplateFault:
 
 
 def find_fault(template: Template) -> TemplateFault | None:
-    """The first field that isn't valid Liquid."""
+    """The first field that isn't valid Liquid, or names a filter or a template that there isn't.
+
+    Names are known only when a template is filled. Whatever else goes wrong with nothing filled in may go well with a profile.
+    """
     for field, environment, source in _parts(template):
         try:
-            environment.from_string(source)
+            parsed = environment.from_string(source)
         except LiquidError as error:
             return TemplateFault(field, str(error))
+        try:
+            parsed.render()
+        except (UnknownFilterError, TemplateNotFoundError) as error:
+            return TemplateFault(field, str(error))
+        except LiquidError:
+            continue
     return None
 
 

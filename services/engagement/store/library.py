@@ -30,7 +30,7 @@ returning *
 _LIST_CAMPAIGNS = """
 select c.*, coalesce((select jsonb_object_agg(state, n) from (
   select state, count(*) as n from messages m where m.campaign_id = c.id group by state) as counted), '{}') as messages
-from campaigns c order by c.id
+from campaigns c where c.id > $1 order by c.id limit $2
 """
 _LIST_MESSAGES = """
 select id, campaign_id, profile_id, segment_id, state, reason, recipient, subject, created_at, updated_at from messages
@@ -61,8 +61,9 @@ class Library:
         row = await tx.fetchrow(_SAVE_TEMPLATE, template.id, template.name, template.subject, template.text, template.html, now)
         return _plain(row)
 
-    async def list_templates(self, tx: Tx) -> list[dict[str, Any]]:
-        return [_plain(row) for row in await tx.fetch("select * from templates order by id")]
+    async def list_templates(self, tx: Tx, after: str, limit: int) -> list[dict[str, Any]]:
+        """By id, beginning behind `after`."""
+        return [_plain(row) for row in await tx.fetch("select * from templates where id > $1 order by id limit $2", after, limit)]
 
     async def has_template(self, tx: Tx, template_id: str) -> bool:
         return await tx.fetchval("select 1 from templates where id = $1", template_id) is not None
@@ -72,8 +73,9 @@ class Library:
         row = await tx.fetchrow(_SAVE_CAMPAIGN, *(campaign[name] for name in names), now)
         return _plain(row)
 
-    async def list_campaigns(self, tx: Tx) -> list[dict[str, Any]]:
-        return [_plain(row) for row in await tx.fetch(_LIST_CAMPAIGNS)]
+    async def list_campaigns(self, tx: Tx, after: str, limit: int) -> list[dict[str, Any]]:
+        """By id, beginning behind `after`."""
+        return [_plain(row) for row in await tx.fetch(_LIST_CAMPAIGNS, after, limit)]
 
     async def set_active(self, tx: Tx, campaign_id: str, *, active: bool) -> dict[str, Any] | None:
         row = await tx.fetchrow("update campaigns set active = $2 where id = $1 returning *", campaign_id, active)

@@ -18,15 +18,17 @@ from libs.events.topics import TOUCHPOINTS
 from libs.events.touchpoints import ConsentStatement, Identifier, TouchpointRecorded, compute_touchpoint_id
 from libs.identity import normalise, strength_key
 from libs.kit.auth import Principal
-from libs.kit.errors import BadRequest, Invalid, NotYetVisible, PreconditionFailed, Unavailable
+from libs.kit.errors import BadRequest, FieldError, Invalid, NotYetVisible, PreconditionFailed, Unavailable
 from libs.kit.http import StrictModel, read_body, requires
+from libs.kit.json_values import find_fault
 from libs.kit.times import to_micros
 from libs.kit.trace import current_traceparent
 from libs.messaging.errors import PublishFailed
+from libs.subscriber import OUTCOME_HEADER
 from services.profile.api.deps import ApiDeps
 from services.profile.api.reading import Wait
 from services.profile.domain.edits import SOURCE, Known, choose_identifier, compute_consent_time, compute_edit_time
-from services.profile.errors import ProfileNotFound
+from services.profile.errors import EditNotApplied, ProfileNotFound
 from services.profile.handlers.tell_profiles import render_stored
 from services.profile.ports import StoredProfile
 
@@ -34,23 +36,25 @@ MAX_TRAITS_BYTES = 32 * 1024
 WAIT_MS = 2000
 _CONTACTS = ("email", "phone", "loyalty_card")
 _ENVELOPE = "traits"
+_WORD = r"^[A-Za-z0-9][A-Za-z0-9_.:-]*$"
 
 Writes = Annotated[Principal, requires("profiles:write")]
 IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=255)]
 IfMatch = Annotated[str | None, Header(alias="If-Match")]
 _traits = msgspec.json.Decoder(dict[str, Raw])
+_any = msgspec.json.Decoder()
 _encode = msgspec.json.Encoder().encode
 
 
 class Consent(StrictModel):
-    purpose: Annotated[str, Field(min_length=1, max_length=100)]
-    channel: Annotated[str, Field(min_length=1, max_length=100, description="`*`: every channel.")] = "*"
+    purpose: Annotated[str, Field(max_length=100, pattern=_WORD)]
+    channel: Annotated[str, Field(max_length=100, pattern=rf"^\*$|{_WORD}", description="`*`: every channel.")] = "*"
     status: Literal["granted", "denied"]
     wording_version: Annotated[str | None, Field(max_length=100)] = None
 
 
 class LeadStage(StrictModel):
-    stage: Annotated[str, Field(min_length=1, max_length=100)]
+    stage: Annotated[str, Field(max_length=100, pattern=_WORD)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +139,25 @@ def _read_traits(body: bytes) -> dict[str, Raw]:
             traits = _traits.decode(traits[_ENVELOPE])
     except msgspec.ValidationError as error:
         raise Invalid("The body must be a JSON object of traits.") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadRequest("The body isn't valid JSON.") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest("The body isn't valid JSON, or is nested too deep.") from error
     if not traits:
         raise Invalid("Name at least one trait.")
+    for name, raw in traits.items():
+        _check_trait(name, raw)
     return traits
+
+
+def _check_trait(name: str, raw: Raw) -> None:
+    """Raises Invalid: what is appended to the log must be readable by all who follow it."""
+    try:
+        fault = find_fault({name: _any.decode(raw)})
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        fault = "can't be read: it isn't UTF-8, holds a number beyond all bounds, or is nested too deep"
+    if fault is None and not name.strip():
+        fault = "has no name"
+    if fault is not None:
+        raise Invalid(f"A trait {fault}.", errors=[FieldError("#/traits", fault)])
 
 
 def _find_contacts(traits: dict[str, Raw], deps: ApiDeps) -> list[Identifier]:
@@ -220,6 +238,8 @@ async def _answer(deps: ApiDeps, ref: str, touchpoint_id: UUID) -> StoredAnswer:
     except NotYetVisible:
         body = _encode({"touchpoint_id": touchpoint_id, "state": "appended"})
         return StoredAnswer(status=202, body=body, headers=(named,))
+    if found.headers.get(OUTCOME_HEADER) == "dead_lettered":
+        raise EditNotApplied("The edit was appended, but couldn't be applied. It lies among the dead letters of touchpoints.")
     return StoredAnswer(status=200, body=render_stored(found.profile), headers=(named, *found.headers.items()))
 
 

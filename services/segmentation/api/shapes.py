@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from libs.durable.jobs import Job
 from libs.kit.http import StrictModel
@@ -11,16 +11,8 @@ from libs.kit.times import format_utc
 from services.segmentation.domain.findings import Finding
 from services.segmentation.ports import Definition
 
-
-def _check_text(text: str) -> str:
-    """PostgreSQL and UTF-8 can't hold everything JSON can spell."""
-    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
-        raise ValueError("a text of Unicode characters without NUL is expected")
-    return text
-
-
-Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_check_text)]
-Description = Annotated[str, Field(max_length=2_000), AfterValidator(_check_text)]
+Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"\S")]
+Description = Annotated[str, Field(max_length=2_000)]
 Rule = Annotated[
     dict[str, Any], Field(description="The rule tree: see the segmentation guide.", examples=[{"did": "Order Completed"}])
 ]

@@ -1,6 +1,5 @@
 """Questions of the API that no judgement asks: counts, sizes over time, overlaps."""
 
-from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -9,7 +8,7 @@ from libs.kit.db import Tx
 
 
 class _Traits(msgspec.Struct):
-    traits: dict[str, Any] = {}
+    traits: dict[str, msgspec.Raw] = {}
 
 
 _read_traits = msgspec.json.Decoder(_Traits).decode

@@ -1,5 +1,6 @@
 """Engagement's HTTP on the real database: templates, campaigns and policies, and commands that are sent twice."""
 
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -81,6 +82,51 @@ async def test_a_template_that_does_not_parse_is_refused_where_it_is_wrong(api: 
     assert (refused.status_code, refused.json()["code"]) == (422, "template_invalid")
     assert [error["pointer"] for error in refused.json()["errors"]] == ["#/subject"]
     assert await items(api, "/v1/templates") == []
+
+
+@pytest.mark.parametrize("text", ["{{ x | no_such_filter }}", "{% include 'x' %}"])
+async def test_a_template_that_names_what_there_is_not_is_refused(api: httpx.AsyncClient, text: str) -> None:
+    refused = await api.post("/v1/templates", json=HELLO | {"text": text})
+    assert (refused.status_code, [error["pointer"] for error in refused.json()["errors"]]) == (422, ["#/text"])
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"causes": ["bogus"]},
+        {"causes": []},
+        {"sender": "not an address"},
+        {"sender": "a@b.c\r\nBcc: z@z.z"},
+        {"name": "a\0b"},
+        {"segment_id": "\ud800"},
+    ],
+)
+async def test_a_campaign_that_could_never_send_is_refused(api: httpx.AsyncClient, odd: dict[str, Any]) -> None:
+    await api.post("/v1/templates", json=HELLO)
+    refused = await api.post("/v1/campaigns", content=json.dumps(WELCOME | odd), headers={"content-type": "application/json"})
+    assert refused.status_code == 422
+    assert await items(api, "/v1/campaigns") == []
+
+
+async def test_lists_come_in_pages(api: httpx.AsyncClient) -> None:
+    for name in ("a", "b", "c"):
+        await api.post("/v1/templates", json=HELLO | {"id": name})
+        await api.post("/v1/campaigns", json=WELCOME | {"id": name, "template_id": name})
+    for path in ("/v1/templates", "/v1/campaigns"):
+        first = (await api.get(path, params={"limit": 2})).json()
+        rest = (await api.get(path, params={"limit": 2, "cursor": first["next_cursor"]})).json()
+        assert [one["id"] for one in first["items"] + rest["items"]] == ["a", "b", "c"]
+        assert rest["next_cursor"] is None
+        assert (await api.get(path, params={"limit": -1})).status_code == 422
+
+
+@pytest.mark.parametrize("path", ["/v1/messages?campaign=%00", "/v1/messages?state=bogus", "/v1/messages?limit=0"])
+async def test_a_question_that_has_no_answer_is_refused(api: httpx.AsyncClient, path: str) -> None:
+    assert (await api.get(path)).status_code == 422
+
+
+async def test_a_cap_beyond_all_bounds_is_refused(api: httpx.AsyncClient) -> None:
+    assert (await api.put("/v1/policies", json={"daily_cap": 2**31})).status_code == 422
 
 
 async def test_a_campaign_needs_its_template(api: httpx.AsyncClient) -> None:

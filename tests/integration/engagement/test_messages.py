@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -348,6 +349,22 @@ async def test_how_sure_we_are_follows_the_servers_answer(
 ) -> None:
     mailbox[0].answers = [answer]
     assert isinstance(await build_mailer(mailbox[1], engagement).send(CLAIMED, unsubscribe_url="http://x/u/1"), expected)
+
+
+@pytest.mark.parametrize("recipient", ["not an email", "a@b\x07.c", "a@b.example,c@d.example", "a@exam ple.com", "<a@b.example>"])
+async def test_a_recipient_that_is_not_one_address_is_refused_before_the_server_is_asked(
+    engagement: Engagement, mailbox: tuple[Mailbox, int], recipient: str
+) -> None:
+    message = replace(CLAIMED, recipient=recipient)
+    assert isinstance(await build_mailer(mailbox[1], engagement).send(message, unsubscribe_url="http://x/u/1"), Refused)
+    assert mailbox[0].accepted == []
+
+
+async def test_a_sender_that_is_no_address_fails_the_message_and_nothing_else(
+    engagement: Engagement, mailbox: tuple[Mailbox, int]
+) -> None:
+    message = replace(CLAIMED, sender="not an address")
+    assert isinstance(await build_mailer(mailbox[1], engagement).send(message, unsubscribe_url="http://x/u/1"), Refused)
 
 
 async def test_a_server_that_is_not_there_took_nothing(engagement: Engagement) -> None:

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from libs.durable.outbox import PostgresOutbox
-from libs.events.envelope import Incoming
+from libs.events.envelope import Incoming, Outgoing
 from libs.events.topics import PROFILE_CHANGES, Topic, dead_letter_topic
 from libs.kit.clock import SystemClock
 from libs.kit.db import Database, Tx
@@ -162,6 +162,28 @@ async def test_chosen_dead_letters_can_be_replayed_again(world: World) -> None:
     assert len(letters) == 2
     assert await world.counted() == 3
     assert all(UUID(letter.headers["ce_id"].decode()) for letter in letters)
+
+
+async def test_a_replay_does_not_send_what_is_rejected_meanwhile(world: World) -> None:
+    await world.publish("{}", "bad", "bad")
+    async with world.running(count_records):
+        await eventually(caught_up(world))
+    rounds = 0
+
+    class Answered:
+        """Nothing was mended: the consumer has rejected everything again before the publisher comes back."""
+
+        async def publish(self, messages: Sequence[Outgoing]) -> None:
+            nonlocal rounds
+            rounds += 1
+            assert rounds == 1
+            await world.publisher.publish(messages)
+            async with world.running(count_records):
+                await eventually(caught_up(world))
+
+    now = SystemClock().now()
+    assert await replay_dead_letters(world.settings, Answered(), group=GROUP, topic=TOPIC, now=now) == 2
+    assert len(await read_dead_letters(world.settings, GROUP, TOPIC)) == 4
 
 
 async def test_the_ratio_limit_stops_a_bad_deploy_with_the_offsets_before_the_trouble(world: World) -> None:

@@ -5,6 +5,7 @@ from uuid import uuid4
 
 import httpx
 import msgspec
+import pytest
 from msgspec.structs import replace
 
 from libs.kit.db import Database
@@ -55,6 +56,54 @@ async def test_an_absorbed_id_answers_with_the_root_and_says_where_it_is(service
     timeline = await service.get(f"/v1/profiles/{gone['id']}/timeline")
     assert timeline.headers["content-location"] == f"/v1/profiles/{root['id']}/timeline"
     assert len(timeline.json()["items"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b'{"a":"\xff"}', 422),
+        (b'{"a":1e400}', 422),
+        (b'{"a":' + b"9" * 5000 + b"}", 422),
+        (b'{"a":' + b"[" * 70 + b"]" * 70 + b"}", 422),
+        (b'{"a":' + b"[" * 5000 + b"]" * 5000 + b"}", 400),
+        (b'{"a":"\\u0000"}', 422),
+        (b'{"a\\u0000":1}', 422),
+        (b'{"":1}', 422),
+    ],
+)
+async def test_a_trait_that_others_could_not_read_is_refused_before_it_is_appended(
+    service: Service, body: bytes, status: int
+) -> None:
+    sent = make_touchpoint(1, "u1")
+    await service.send(sent)
+    before = await service.view("user_id:u1", sent)
+    answer = await service.client.patch("/v1/profiles/user_id:u1/traits", content=body)
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+    assert await service.view("user_id:u1") == before
+
+
+@pytest.mark.parametrize("word", ["carrier pigeon", "\0", " ", ""])
+async def test_a_channel_or_stage_that_is_no_word_is_refused(service: Service, word: str) -> None:
+    sent = make_touchpoint(1, "u1")
+    await service.send(sent)
+    await service.view("user_id:u1", sent)
+    consent = {"purpose": "marketing", "channel": word, "status": "granted"}
+    assert (await service.client.put("/v1/profiles/user_id:u1/consent", json=consent)).status_code == 422
+    assert (await service.client.post("/v1/profiles/user_id:u1/lead/stage", json={"stage": word})).status_code == 422
+
+
+async def test_an_address_with_a_nul_is_refused(service: Service) -> None:
+    sent = make_touchpoint(1, "u1")
+    await service.send(sent)
+    await service.view("user_id:u1", sent)
+    for path in (
+        "/v1/profiles/user_id:u1/timeline?name=%00",
+        "/v1/profiles/user_id:u1/timeline?channel=%00",
+        "/v1/profiles?q=%00",
+    ):
+        assert (await service.client.get(path)).status_code == 422
+    odd = await service.client.post("/v1/profiles/batch", content=b'{"refs":["email:\\ud800"]}')
+    assert odd.status_code == 422
 
 
 async def test_keys_and_unknown_references_are_answered_with_problems(service: Service) -> None:

@@ -44,6 +44,7 @@ def test_the_latest_of_the_channels_own_word_and_the_word_for_all_counts() -> No
     [
         (ADA, [word("granted")], NOTHING_SENT, 1, None),
         (None, [word("granted")], NOTHING_SENT, None, "no_address"),
+        (Recipient("a@b.example,c@d.example", uuid4()), [word("granted")], NOTHING_SENT, None, "invalid_address"),
         (ADA, [word("denied")], NOTHING_SENT, None, "no_consent"),
         (ADA, [word("granted")], History(frozenset({"c"}), 0), None, "already_sent"),
         (ADA, [word("granted")], History(frozenset({"other"}), 2), 2, "capped"),

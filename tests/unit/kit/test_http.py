@@ -51,6 +51,10 @@ def build_app(health: Health | None = None) -> FastAPI:
     ) -> dict[str, Any]:
         return {"id": order_id, "amounts": order.amounts, "by": principal.name, "limit": limit}
 
+    @app.get("/v1/texts/{text}")
+    async def get_text(text: str) -> dict[str, Any]:
+        return {"text": text}
+
     @app.get("/v1/trace")
     async def get_trace() -> dict[str, Any]:
         trace = current_trace()
@@ -350,3 +354,18 @@ async def test_an_endpoint_that_answers_with_one_and_the_same_message_never_show
     assert [len(one.headers.get_list("traceresponse")) for one in answers] == [1, 1, 1]
     assert len({one.headers["traceresponse"] for one in answers}) == 3
     assert start["headers"] == [(b"content-length", b"0")]
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [("/v1/texts/%00", 404), ("/v1/texts/a%00b", 404), ("/v1/texts/a?q=%00", 422), ("/v1/texts/a", 200)]
+)
+async def test_nothing_has_a_nul_in_its_name_and_no_query_holds_one(client: httpx.AsyncClient, path: str, status: int) -> None:
+    assert (await client.get(path)).status_code == status
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"email":"a\\u0000b"}', b'{"email":"\\ud800"}', b'{"email":"a","amounts":[1e400]}', b'{"\\u0000":1}']
+)
+async def test_a_body_that_cannot_be_stored_is_refused(client: httpx.AsyncClient, body: bytes) -> None:
+    answer = await client.post("/v1/orders/1", content=body, headers=KEY | {"content-type": "application/json"})
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid")

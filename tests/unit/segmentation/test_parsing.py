@@ -45,6 +45,7 @@ def test_a_rule_becomes_nodes() -> None:
         ({"trait": "x", "eq": None}, "/eq", '{"exists": false}'),
         ({"trait": "x", "in": "a"}, "/in", "a list"),
         ({"trait": "x", "in": []}, "/in", "at least one value"),
+        ({"trait": "x", "in": list(range(1001))}, "/in", "at most 1000 values"),
         ({"trait": "x", "gt": True}, "/gt", "nothing else has an order"),
         ({"trait": "x", "starts_with": 1}, "/starts_with", "a text is expected"),
         ({"trait": "x", "exists": "yes"}, "/exists", "true or false"),
