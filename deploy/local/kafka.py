@@ -4,7 +4,7 @@ import socket
 import struct
 import subprocess
 from base64 import urlsafe_b64encode
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from uuid import uuid4
 
@@ -90,9 +90,10 @@ class Kafka(Part):
     title = "Kafka"
     start_timeout_s = 60.0
 
-    def __init__(self, home: Path, port: int) -> None:
+    def __init__(self, home: Path, port: int, *, taken: Collection[int] = ()) -> None:
+        """`taken`: ports promised to others, which its second one may not be."""
         super().__init__(home, port)
-        self.controller_port = choose_port(port + 1, taken={port})
+        self.controller_port = choose_port(port + 1, taken={port, *taken})
 
     @property
     def ports(self) -> frozenset[int]:

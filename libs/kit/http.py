@@ -41,6 +41,7 @@ from libs.kit.health import Health
 from libs.kit.metrics import CONTENT_TYPE as METRICS_TYPE
 from libs.kit.metrics import render_metrics
 from libs.kit.problems import PROBLEM_SCHEMA, problem_response, to_rapport_error
+from libs.kit.scopes import KeyScope
 from libs.kit.trace import current_trace
 
 __all__ = [
@@ -141,7 +142,7 @@ def get_operators_entry(app: FastAPI) -> AsgiApp:
     return answer
 
 
-def requires(scope: str) -> Any:
+def requires(scope: KeyScope) -> Any:
     """Checks the key and gives its holder.
 
     Use: `principal: Annotated[Principal, requires("profiles:read")]`.
