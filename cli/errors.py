@@ -4,6 +4,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from ssl import SSLError
 from typing import NoReturn
 
 import typer
@@ -61,7 +62,14 @@ def explain_given(error: BaseException, text: str) -> tuple[str, str] | None:
     if isinstance(error, ValidationError):
         return describe_invalid(error), "Check the variables in the environment."
     if isinstance(error, UnicodeError):
-        return "What was given isn't UTF-8 text.", FOR_THE_WHOLE_STORY
+        return "What was given isn't UTF-8 text.", "Check the arguments, and the file if one was given."
+    if isinstance(error, SSLError):
+        return f"TLS: {text}", "Check the certificates that the settings name."
+    if isinstance(error, FileNotFoundError) and error.filename is None:
+        return (
+            "A file that the settings name isn't there.",
+            "Certificates are named by RAPPORT_KAFKA_SSL_... and in RAPPORT_POSTGRES.",
+        )
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror or text}.", "--home or RAPPORT_HOME name another folder."
     return None

@@ -25,7 +25,7 @@ def request(
     An API key travels as a bearer token, a write key as the user name of Basic authentication, as the tracking SDKs send it.
     """
     auth = httpx.BasicAuth(write_key, "") if write_key else None
-    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+    headers = {b"Authorization": f"Bearer {api_key}".encode()} if api_key else {}
     try:
         with httpx.Client(timeout=TIMEOUT_S, trust_env=False) as client:
             answer = client.request(method, url, headers=headers, json=body, params=dict(params or {}), auth=auth)

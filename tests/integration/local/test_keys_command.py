@@ -5,17 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from cli.errors import run_with_errors
-from cli.main import app
 from libs.kit.access_tables import migrate_access
 from libs.kit.auth import AccessCache, key_id
 from libs.kit.db import Database
+from tests.support.command_line import run_command
 
 
-def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[object, str]:
-    with pytest.raises(SystemExit) as ended:
-        run_with_errors(lambda: app(["keys", *arguments], standalone_mode=False))
-    return ended.value.code, capsys.readouterr().out.strip()
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    return run_command("keys", *arguments), capsys.readouterr().out.strip()
 
 
 async def find_holder(dsn: str, api_key: str) -> str | None:
@@ -61,9 +58,8 @@ def test_a_write_key_is_listed_with_its_source_and_revoked_by_its_id(access: str
 
 
 def test_a_database_without_the_schema_asks_for_the_migration(
-    stack: object, capsys: pytest.CaptureFixture[str], database_dsn: str, monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str], database_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAPPORT_POSTGRES", database_dsn.rpartition("/")[0] + "/postgres")
-    with pytest.raises(SystemExit):
-        run_with_errors(lambda: app(["keys", "list"], standalone_mode=False))
+    assert run_command("keys", "list") == 1
     assert "rapport migrate" in capsys.readouterr().err

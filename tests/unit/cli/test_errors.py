@@ -43,7 +43,12 @@ def test_an_unexpected_error_is_named_in_one_line(capsys: pytest.CaptureFixture[
 
 
 def test_no_python_name_stands_in_an_error() -> None:
-    for error in (KeyError(), OSError(5, "Input/output error", "/x"), UnicodeDecodeError("utf-8", b"", 0, 1, "bad"), EOFError()):
+    for error in (
+        KeyError(),
+        OSError(5, "Input/output error", "/x"),
+        UnicodeDecodeError("utf-8", b"", 0, 1, "bad"),
+        FileNotFoundError(2, "x"),
+    ):
         assert type(error).__name__ not in "".join(explain(error))
 
 

@@ -4,18 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from cli.errors import run_with_errors
-from cli.main import app
+from tests.support.command_line import run_command
 
 NAMES_OF_EXCEPTIONS = ("Error:", "Exception", "Errno", "Traceback")
 
 
 def run(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
-    with pytest.raises(SystemExit) as ended:
-        run_with_errors(lambda: app(arguments, standalone_mode=False))
-    code = ended.value.code
-    assert isinstance(code, int)
-    return code, capsys.readouterr().err
+    return run_command(*arguments), capsys.readouterr().err
 
 
 @pytest.fixture
