@@ -8,6 +8,7 @@ from pathlib import Path
 import psutil
 import typer
 
+from cli.errors import CliError
 from deploy.local.records import find_process, write_json
 
 HOME_VARIABLE = "RAPPORT_HOME"
@@ -15,7 +16,11 @@ HOME_OPTION = typer.Option(None, "--home", envvar=HOME_VARIABLE, help="Folder wi
 
 
 def resolve_home(given: Path | None) -> Path:
-    return (given or Path(os.environ.get(HOME_VARIABLE) or ".rapport")).expanduser().resolve()
+    """The folder meant; it needn't be there yet. Raises CliError for what can't be a folder."""
+    home = (given or Path(os.environ.get(HOME_VARIABLE) or ".rapport")).expanduser().resolve()
+    if home.exists() and not home.is_dir():
+        raise CliError(f"{home} isn't a folder.", hint=f"--home or {HOME_VARIABLE} name the folder with the local data.")
+    return home
 
 
 @dataclass(frozen=True, slots=True)

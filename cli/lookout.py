@@ -31,8 +31,10 @@ async def look(client: httpx.AsyncClient, urls: Mapping[str, str]) -> Look:
 async def fetch_health(client: httpx.AsyncClient, url: str) -> str:
     try:
         answer = await client.get(f"{url}/readyz")
-    except httpx.HTTPError as error:
-        return f"no answer ({type(error).__name__})"
+    except httpx.TimeoutException:
+        return "no answer in time"
+    except httpx.HTTPError:
+        return "no answer"
     return "ready" if answer.is_success else f"not ready: {describe_failing(answer)}"
 
 

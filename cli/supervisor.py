@@ -8,21 +8,21 @@ import os
 import time
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
 
 from cli.addresses import read_settings
-from cli.catalogue import SERVICES, ServiceEntry
+from cli.catalogue import BY_NAME, SERVICES, ServiceEntry
 from cli.errors import CliError, explain
 from cli.homes import RunningPart, RunningPlatform, remove_platform, save_platform
 from cli.preparation import prepare_database, prepare_topics
 from cli.restarts import RestartPlan
 from cli.service_part import CommandPart, ServicePart
-from deploy.local.errors import StartGivenUp
-from deploy.local.ports import HOST
+from deploy.local.errors import PortTaken, StartGivenUp
+from deploy.local.ports import ANY_FREE, HOST
 from deploy.local.stack import BACKING_PARTS, DEFAULT_PORTS, LocalStack, build_part
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ Announce = Callable[[str], None]
 GIVEN = {"kafka": "RAPPORT_KAFKA", "postgres": "RAPPORT_POSTGRES", "redis": "RAPPORT_REDIS", "mail": "ENGAGEMENT_SMTP_HOST"}
 NEEDED_BY_SERVICES = ("postgres", "kafka")
 DEMO = "demo"
+LAST_PORT = 65_535
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,8 @@ class Plan:
     backing: tuple[str, ...]
     services: tuple[ServiceEntry, ...]
     demo: bool = False
+    ports: Mapping[str, int] = field(default_factory=dict)
+    """Those the operator named, by service: that one or none. 0: any free one. Whoever isn't here may move to another port."""
 
 
 def make_plan(only: Collection[str], environment: Mapping[str, str], *, demo: bool = False) -> Plan:
@@ -51,11 +54,34 @@ def make_plan(only: Collection[str], environment: Mapping[str, str], *, demo: bo
     services = tuple(service for service in SERVICES if (not only or service.name in only) and service.exists)
     wanted = set(only or BACKING_PARTS) | (set(NEEDED_BY_SERVICES) if services else set())
     backing = tuple(name for name in BACKING_PARTS if name in wanted and not environment.get(GIVEN[name]))
-    return Plan(backing, services, demo)
+    if not backing and not services:
+        given = ", ".join(GIVEN[name] for name in sorted(wanted))
+        raise CliError("Nothing is left to start: the environment gives the address of it all.", hint=f"Unset {given}.")
+    return Plan(backing, services, demo, read_ports(services, environment))
+
+
+def read_ports(services: Collection[ServiceEntry], environment: Mapping[str, str]) -> dict[str, int]:
+    """The ports that the environment names (INGEST_PORT, ...). Raises CliError for what is no port and for one given twice."""
+    named: dict[str, int] = {}
+    for service in services:
+        if not (text := environment.get(service.port_variable, "").strip()):
+            continue
+        if not (text.isascii() and text.isdecimal() and len(text) <= len(str(LAST_PORT)) and int(text) <= LAST_PORT):
+            raise CliError(
+                f"{service.port_variable} is no port: {text}.", hint=f"A number up to {LAST_PORT}, or 0 for any free port."
+            )
+        port = int(text)
+        if twin := next((name for name, other in named.items() if port and other == port), None):
+            raise CliError(
+                f"{twin} and {service.name} are both given port {port}.",
+                hint=f"Give {BY_NAME[twin].port_variable} or {service.port_variable} another, or 0 for any free one.",
+            )
+        named[service.name] = port
+    return named
 
 
 class Supervisor:
-    """`environment` is what the services inherit, beside the addresses; `ports` are wishes, 0 for any free one."""
+    """`environment` is what the services inherit, beside the addresses; `usual_ports` are the backing parts', when free."""
 
     def __init__(
         self,
@@ -64,13 +90,13 @@ class Supervisor:
         announce: Announce,
         *,
         environment: Mapping[str, str] = os.environ,
-        ports: Mapping[str, int] | None = None,
+        usual_ports: Mapping[str, int] = DEFAULT_PORTS,
     ) -> None:
         self.home = home
         self.plan = plan
         self.announce = announce
         self._inherited = dict(environment)
-        self._ports = {**DEFAULT_PORTS, **{service.name: service.port for service in SERVICES}, **(ports or {})}
+        self._usual_ports = usual_ports
         self.stack = LocalStack(home)
         self.environment: dict[str, str] = {}
         self.is_ready = False
@@ -82,9 +108,11 @@ class Supervisor:
 
     def start(self) -> None:
         """Database and schemas beside the broker and its topics; then the services; then the demo. Raises what fails first."""
+        self._reserve_named_ports()
         for name in self.plan.backing:
-            if (part := build_part(self.stack, name, self._ports[name])) is not None:
+            if (part := build_part(self.stack, name, self._usual_ports[name])) is not None:
                 self.stack.add(part)
+                self._tell_moved(name, self._usual_ports[name], part.port)
             else:
                 self.announce(f"no {name} on this machine: going without (`rapport doctor` tells more)")
         self.environment = self._build_environment()
@@ -147,14 +175,34 @@ class Supervisor:
             if name not in self.stack.parts and (given := self._inherited.get(variable)):
                 environment[variable] = given
         for service in self.plan.services:
-            port = self.stack.choose_port(
-                service.name, int(self._inherited.get(service.port_variable) or self._ports[service.name])
-            )
+            port = self._choose_port(service)
             self.stack.add(ServicePart(self.home, port, service))
             environment[service.url_variable] = f"http://{HOST}:{port}"
         if url := environment.get("RAPPORT_ENGAGEMENT_URL"):
             environment["ENGAGEMENT_PUBLIC_URL"] = self._inherited.get("ENGAGEMENT_PUBLIC_URL") or url
         return environment
+
+    def _reserve_named_ports(self) -> None:
+        """Before anybody else chooses."""
+        for name, port in self.plan.ports.items():
+            if port != ANY_FREE:
+                try:
+                    self.stack.reserve_port(name, port)
+                except PortTaken as error:
+                    hint = f"Give {BY_NAME[name].port_variable} another, or 0 for any free one."
+                    raise CliError(error.detail, hint=hint) from error
+
+    def _choose_port(self, service: ServiceEntry) -> int:
+        named = self.plan.ports.get(service.name)
+        if named is not None:
+            return named or self.stack.choose_port(service.name, ANY_FREE)
+        port = self.stack.choose_port(service.name, service.port)
+        self._tell_moved(service.name, service.port, port)
+        return port
+
+    def _tell_moved(self, name: str, usual: int, port: int) -> None:
+        if usual not in {port, ANY_FREE}:
+            self.announce(f"port {usual} is taken: {name} gets {port}")
 
     def _start_database(self) -> None:
         self._start_backing([name for name in self.plan.backing if name != "kafka"])

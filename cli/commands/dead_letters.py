@@ -45,8 +45,8 @@ def list_queues(
 def show(
     consumer: str = CONSUMER,
     topic: str = TOPIC,
-    offset: int = typer.Option(0, "--from", help="First offset in the dead-letter topic."),
-    limit: int = typer.Option(20, "--limit", "-n"),
+    offset: int = typer.Option(0, "--from", min=0, help="First offset in the dead-letter topic."),
+    limit: int = typer.Option(20, "--limit", "-n", min=1),
     as_json: bool = typer.Option(False, "--json", help="Whole records, personal data included."),
     home: Path | None = HOME_OPTION,
 ) -> None:
@@ -70,8 +70,8 @@ def show(
 def replay(
     consumer: str = CONSUMER,
     topic: str = TOPIC,
-    offset: list[int] = typer.Option([], "--offset", "-o", help="Only these offsets; may be repeated."),
-    limit: int | None = typer.Option(None, "--limit", "-n", help="At most so many."),
+    offset: list[int] = typer.Option([], "--offset", "-o", min=0, help="Only these offsets; may be repeated."),
+    limit: int | None = typer.Option(None, "--limit", "-n", min=1, help="At most so many."),
     home: Path | None = HOME_OPTION,
 ) -> None:
     """Send them to that consumer again, and to no other: all that were never replayed, or chosen ones."""

@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
 def logs(
     part: str = typer.Argument("", help="A service, kafka, postgres, redis, mail or demo; all where left out."),
     follow: bool = typer.Option(False, "--follow", "-f", help="Go on as lines come."),
-    lines: int = typer.Option(20, "--lines", "-n", help="How many of the last lines."),
+    lines: int = typer.Option(20, "--lines", "-n", min=0, help="How many of the last lines."),
     home: Path | None = HOME_OPTION,
 ) -> None:
     """The last lines of the logs."""
@@ -66,7 +66,7 @@ def follow_files(files: list[Path]) -> Iterator[tuple[Path, str]]:
 
 def mail(
     number: int = typer.Argument(0, help="Show this message of the list; the newest is 1."),
-    lines: int = typer.Option(20, "--lines", "-n", help="How many to list."),
+    lines: int = typer.Option(20, "--lines", "-n", min=0, help="How many to list."),
     home: Path | None = HOME_OPTION,
 ) -> None:
     """The e-mail that the local platform sent: into a folder, to nobody."""

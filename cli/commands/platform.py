@@ -21,6 +21,7 @@ from cli.addresses import (
     DEV_WRITE_KEY,
     WRITE_KEY_VARIABLE,
     adopt_environment,
+    read_settings,
     render_environment,
 )
 from cli.errors import CliError, fail
@@ -69,6 +70,7 @@ def up(
     names = [name.strip() for name in only.split(",") if name.strip()]
     folder = resolve_home(home)
     plan = make_plan(names, os.environ, demo=demo and has_demo(ctx))
+    read_settings()  # what is wrong there is told before anything starts
     if demo and not plan.demo:
         say("There is no demo in this installation: starting without.", style="yellow")
     if detach:
@@ -83,9 +85,9 @@ def has_demo(ctx: typer.Context) -> bool:
 def start_detached(home: Path, only: Sequence[str], *, demo: bool) -> int:
     """A supervisor in a session of its own; wait until it says that everything is up."""
     from cli.foreground import render_links
+    from deploy.local.stack import prepare_home
 
-    if load_platform(home) is not None:
-        fail(f"A platform already runs in {home}.", hint="`rapport status` shows it, `rapport down` stops it.")
+    prepare_home(home)
     log = home / "logs" / "supervisor.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "cli.main", "up", "--quiet", "--home", str(home)]
@@ -102,16 +104,19 @@ def start_detached(home: Path, only: Sequence[str], *, demo: bool) -> int:
             STDOUT.print(render_links(platform))
             return 0
         if process.poll() is not None:
-            fail(f"The platform didn't start: {last_error(log)}", hint=f"See {log}")
+            line, hint = last_error(log)
+            fail(f"The platform didn't start: {line}", hint=hint or f"See {log}")
         time.sleep(0.1)
     process.terminate()
     raise CliError(f"The platform wasn't up within {DETACHED_START_S:g} s.", hint=f"See {log}")
 
 
-def last_error(log: Path) -> str:
+def last_error(log: Path) -> tuple[str, str]:
+    """What the supervisor said in the end, and its hint, if it gave one."""
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
     errors = [line.removeprefix("error:").strip() for line in lines if line.startswith("error:")]
-    return (errors or lines or ["no reason given"])[-1]
+    hints = [line.removeprefix("hint:").strip() for line in lines if line.startswith("hint:")]
+    return (errors or lines or ["no reason given"])[-1], (hints or [""])[-1]
 
 
 def down(home: Path | None = HOME_OPTION) -> None:
@@ -163,12 +168,12 @@ def env(
     form: str = typer.Option("shell", "--format", "-f", help="shell or dotenv"),
 ) -> None:
     """Addresses and development keys: eval "$(rapport env)", or `rapport env -f dotenv > .env`."""
+    if form not in {"shell", "dotenv"}:
+        fail(f"Unknown format {form}.", hint="shell or dotenv.")
     folder = resolve_home(home)
     platform = load_platform(folder)
     if platform is None:
         fail(f"Nothing runs in {folder}.", hint="`rapport up` starts it.")
-    if form not in {"shell", "dotenv"}:
-        fail(f"Unknown format {form}.", hint="shell or dotenv.")
     values = dict(platform.environment)
     if os.environ.get("RAPPORT_ENV") != "production":
         values |= {WRITE_KEY_VARIABLE: DEV_WRITE_KEY, "RAPPORT_BROWSER_KEY": DEV_BROWSER_KEY, API_KEY_VARIABLE: DEV_API_KEY}

@@ -4,9 +4,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 import typer
-import yaml
 
 from cli.addresses import find_endpoints
+from cli.definitions import read_definition
 from cli.errors import fail
 from cli.homes import HOME_OPTION
 from cli.http_client import request
@@ -24,10 +24,7 @@ def register(app: typer.Typer) -> None:
 
 def load_definition(file: Path) -> dict[str, object]:
     """Raises CliError for a file that isn't a definition."""
-    try:
-        content = yaml.safe_load(file.read_text())
-    except (OSError, yaml.YAMLError) as error:
-        fail(f"{file} isn't readable YAML: {' '.join(str(error).split())}")
+    content = read_definition(file)
     if not isinstance(content, dict) or "rule" not in content:
         fail(f"{file} has no rule.", hint="A definition: id: vip, name: VIP, rule: {view: aggregates.orders.count, gte: 3}")
     if unknown := sorted(set(content) - set(FIELDS)):

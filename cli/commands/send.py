@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NoReturn
 from urllib.parse import quote
 
 import typer
@@ -70,16 +71,28 @@ def parse_pairs(pairs: list[str], *, raw: bool = False) -> dict[str, object]:
     for pair in pairs:
         name, separator, text = pair.partition("=")
         if not separator or not name:
-            fail(f"{pair} isn't name=value.")
+            fail(f"{pair} isn't name=value.", hint="As in: --prop revenue=19.99")
         parsed[name] = text if raw else parse_value(text)
     return parsed
 
 
 def parse_value(text: str) -> object:
+    """NaN and Infinity are words: JSON knows no such numbers."""
     try:
-        return json.loads(text)
+        value: object = json.loads(text, parse_constant=_refuse)
     except ValueError:
         return text
+    except RecursionError:
+        fail("A value is nested too deeply.")
+    try:
+        json.dumps(value, allow_nan=False)
+    except ValueError:
+        fail(f"{text} holds a number that is too large to be sent.", hint="Put it in quotes to send it as text: '\"1e400\"'.")
+    return value
+
+
+def _refuse(word: str) -> NoReturn:
+    raise ValueError(word)
 
 
 def deliver(endpoints: Endpoints, touchpoint: dict[str, object]) -> str:

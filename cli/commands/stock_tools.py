@@ -3,7 +3,9 @@
 import os
 import socket
 import subprocess
+import sys
 import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +15,7 @@ import typer
 from cli.addresses import load_settings
 from cli.errors import fail
 from cli.output import STDOUT, make_table
+from cli.stack_traces import condense_traces
 
 if TYPE_CHECKING:
     from libs.kit.settings import PlatformSettings
@@ -43,10 +46,19 @@ def kafka(ctx: typer.Context, tool: str = typer.Argument("", help="consumer-grou
     with tempfile.TemporaryDirectory(prefix="rapport-") as folder:
         config = write_client_config(settings, Path(folder))
         arguments = build_tool_arguments(TOOLS[name], ctx.args, bootstrap=settings.kafka, client_config=config)
-        try:
-            return subprocess.run(build_tool_command(TOOLS[name], arguments), check=False).returncode
-        except KeyboardInterrupt:  # the usual way to end console-consumer
-            return 0
+        return run_tool(build_tool_command(TOOLS[name], arguments))
+
+
+def run_tool(command: Sequence[str]) -> int:
+    """Its output as it comes, its complaints without stack traces."""
+    try:
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, errors="replace") as process:
+            for line in condense_traces(process.stderr or ()):
+                sys.stderr.write(f"{line}\n")
+                sys.stderr.flush()
+    except KeyboardInterrupt:  # the usual way to end console-consumer
+        return 0
+    return process.returncode
 
 
 def check_reachable(servers: str) -> None:

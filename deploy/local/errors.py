@@ -22,5 +22,13 @@ class StartGivenUp(LocalStackError):
     """The stack was told to end while this part was still starting."""
 
 
+class PortTaken(LocalStackError):
+    """A port that must be this very one isn't free."""
+
+
+class HomeUnusable(LocalStackError):
+    """The home can't be made, or nothing can be written there."""
+
+
 class HomeInUse(LocalStackError):
     """Another process already runs a stack in this home."""

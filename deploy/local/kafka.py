@@ -4,7 +4,7 @@ import socket
 import struct
 import subprocess
 from base64 import urlsafe_b64encode
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from uuid import uuid4
 
@@ -16,6 +16,7 @@ from deploy.local.kafka_tools import build_java_command
 from deploy.local.part import Part
 from deploy.local.ports import HOST, choose_port
 
+_BEYOND_ASCII = 128
 SERVER = "kafka.Kafka"
 FORMATTER = "kafka.tools.StorageTool"
 HEAP = ("-Xms256m", "-Xmx768m")
@@ -32,6 +33,13 @@ _METADATA_REQUEST = struct.pack(">hhihi", 3, 1, 1, -1, 0)
 _PROBE_TIMEOUT_S = 1.0
 
 
+def escape_property(text: str) -> str:
+    """A value as Java's properties files want it: they are read as Latin-1, and a backslash begins an escape."""
+    units = text.replace("\\", "\\\\").encode("utf-16-be", "surrogatepass")
+    codes = (int.from_bytes(units[at : at + 2], "big") for at in range(0, len(units), 2))
+    return "".join(chr(code) if code < _BEYOND_ASCII else f"\\u{code:04x}" for code in codes)
+
+
 def render_properties(data: Path, port: int, controller_port: int) -> str:
     """The broker's settings: a reason beside each that isn't the default of a single node."""
     settings: dict[str, object] = {
@@ -42,7 +50,7 @@ def render_properties(data: Path, port: int, controller_port: int) -> str:
         "advertised.listeners": f"PLAINTEXT://{HOST}:{port}",
         "controller.listener.names": "CONTROLLER",
         "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-        "log.dirs": data,
+        "log.dirs": escape_property(str(data)),
         # Topics are declared in libs/events/topics.py; a misspelt name must fail, not appear.
         "auto.create.topics.enable": "false",
         "num.partitions": 6,
@@ -90,9 +98,10 @@ class Kafka(Part):
     title = "Kafka"
     start_timeout_s = 60.0
 
-    def __init__(self, home: Path, port: int) -> None:
+    def __init__(self, home: Path, port: int, *, taken: Collection[int] = ()) -> None:
+        """`taken`: ports promised to others, which its second one may not be."""
         super().__init__(home, port)
-        self.controller_port = choose_port(port + 1, taken={port})
+        self.controller_port = choose_port(port + 1, taken={port, *taken})
 
     @property
     def ports(self) -> frozenset[int]:
@@ -107,6 +116,8 @@ class Kafka(Part):
         return self.data / "server.properties"
 
     def prepare(self) -> None:
+        if "," in str(self.data):
+            raise PartFailed(f"Kafka can't keep its data in {self.data}: a comma parts folders.", hint="Choose another home.")
         self.data.mkdir(parents=True, exist_ok=True)
         self.properties.write_text(render_properties(self.data / "data", self.port, self.controller_port))
         if not (self.data / "data" / "meta.properties").exists():

@@ -12,19 +12,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self, TypeVar
 
-from deploy.local.errors import HomeInUse, LocalStackError, StartGivenUp
+from deploy.local.errors import HomeInUse, HomeUnusable, LocalStackError, PortTaken, StartGivenUp
 from deploy.local.kafka import Kafka
 from deploy.local.mail import MailSink
 from deploy.local.part import Part
-from deploy.local.ports import ANY_FREE, HOST, choose_port
+from deploy.local.ports import ANY_FREE, HOST, choose_port, is_free
 from deploy.local.postgres import Postgres
-from deploy.local.records import ProcessRecord, load_record
+from deploy.local.records import ProcessRecord, find_recorded, load_record
 from deploy.local.redis_server import RedisServer, find_redis
 
 BACKING_PARTS = ("postgres", "redis", "kafka", "mail")
 DEFAULT_PORTS: Mapping[str, int] = {"kafka": 9092, "postgres": 5432, "redis": 6379, "mail": 8025}
 PartType = TypeVar("PartType", bound=Part)
-_TYPES: Mapping[str, type[Part]] = {"kafka": Kafka, "postgres": Postgres, "redis": RedisServer, "mail": MailSink}
+_TYPES: Mapping[str, type[Part]] = {"postgres": Postgres, "redis": RedisServer, "mail": MailSink}
 
 
 class LocalStack:
@@ -32,10 +32,10 @@ class LocalStack:
 
     def __init__(self, home: Path) -> None:
         self.home = home.resolve()
-        self.home.mkdir(parents=True, exist_ok=True)
         self.parts: dict[str, Part] = {}
+        self._reserved: set[int] = set()
         self._giving_up = threading.Event()
-        self._lock = _lock_home(self.home)
+        self._lock = _take_home(self.home)
         self._warden = _start_warden()
 
     @property
@@ -59,10 +59,26 @@ class LocalStack:
     def warden_pid(self) -> int:
         return self._warden.pid
 
+    @property
+    def promised_ports(self) -> frozenset[int]:
+        """What nobody else may be given: reserved, or a part's already."""
+        return frozenset(self._reserved.union(*(part.ports for part in self.parts.values())))
+
+    def reserve_port(self, name: str, port: int) -> None:
+        """Keep this very port for a part. Raises PortTaken where it isn't free.
+
+        What is left of the part's own earlier run doesn't count: its start ends it.
+        """
+        record = load_record(self.home, name)
+        is_own_leftover = record is not None and record.port == port and find_recorded(record) is not None
+        if port in self.promised_ports or not (is_own_leftover or is_free(port)):
+            raise PortTaken(f"Port {port}, which {name} was given, isn't free.", hint="Give it another, or 0 for any free one.")
+        self._reserved.add(port)
+
     def choose_port(self, name: str, wanted: int) -> int:
         """`wanted` when it is free, else the one this home had last time, else any; never one promised to another part."""
         record = load_record(self.home, name)
-        taken = {port for part in self.parts.values() for port in part.ports}
+        taken = self.promised_ports
         if wanted == ANY_FREE:
             return choose_port(record.port if record else ANY_FREE, taken=taken)
         return choose_port(wanted, record.port if record else ANY_FREE, taken=taken)
@@ -171,28 +187,45 @@ def build_part(stack: LocalStack, name: str, wanted_port: int) -> Part | None:
     """One of the backing parts, not started yet; None where the machine can't have it (Redis is the only one to do without)."""
     if name == "redis" and find_redis() is None:
         return None
-    return _TYPES[name](stack.home, stack.choose_port(name, wanted_port))
+    port = stack.choose_port(name, wanted_port)
+    return Kafka(stack.home, port, taken=stack.promised_ports) if name == "kafka" else _TYPES[name](stack.home, port)
+
+
+def prepare_home(home: Path) -> None:
+    """Make the folder. Raises HomeUnusable, or HomeInUse while a stack runs there."""
+    _take_home(home).close()
 
 
 def is_home_in_use(home: Path) -> bool:
+    """A look: nothing is written."""
     try:
-        _lock_home(home).close()
-    except HomeInUse:
-        return True
-    except FileNotFoundError:
+        handle = (home / "lock").open()
+    except (FileNotFoundError, NotADirectoryError):
         return False
-    return False
+    with handle:
+        return not _lock(handle)
 
 
-def _lock_home(home: Path) -> IO[str]:
-    """An advisory lock the system drops with its holder, so nothing stale can remain of it."""
-    handle = (home / "lock").open("w")
+def _take_home(home: Path) -> IO[str]:
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        handle = (home / "lock").open("w")
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise HomeUnusable(f"{home} can't be used: {reason}.", hint="--home or RAPPORT_HOME name another folder.") from error
+    if not _lock(handle):
+        handle.close()
+        raise HomeInUse(f"A platform already runs in {home}.", hint="`rapport status` shows it, `rapport down` stops it.")
+    return handle
+
+
+def _lock(handle: IO[str]) -> bool:
+    """An advisory lock the system drops with its holder, so nothing stale can remain of it. False where somebody has it."""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        handle.close()
-        raise HomeInUse(f"A stack already runs in {home}.", hint="`rapport status` shows it, `rapport down` stops it.") from None
-    return handle
+        return False
+    return True
 
 
 def _start_warden() -> subprocess.Popen[bytes]:

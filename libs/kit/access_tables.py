@@ -10,6 +10,7 @@ from libs.kit.migrate import migrate
 SCHEMA = "access"
 SCRIPT_LOCATION = Path(__file__).parent / "migrations"
 SOURCE_KINDS = ("web", "mobile", "server", "pos", "webhook", "import")
+SOURCE_ID_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 
 METADATA = sa.MetaData(
     naming_convention={

@@ -16,6 +16,7 @@ from libs.kit.errors import Internal, Invalid, NotFound, PayloadTooLarge, Rappor
 from libs.kit.logging import get_logger
 from libs.kit.metrics import histogram
 from libs.kit.problems import problem_response, to_rapport_error
+from libs.kit.scopes import KeyScope
 from libs.kit.trace import continue_trace, current_trace, set_trace
 
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -85,7 +86,7 @@ async def send_problem(send: Send, error: RapportError) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-def authorise_scope(scope: Scope, access: Access, needed: str | None) -> Principal:
+def authorise_scope(scope: Scope, access: Access, needed: KeyScope | None) -> Principal:
     """As `requires`, for raw endpoints. Raises Unauthorized, Forbidden, Unavailable."""
     return authorise(access, get_header(scope, b"authorization"), needed)
 

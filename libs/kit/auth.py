@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from libs.kit.db import DATABASE_ERRORS, is_retryable
 from libs.kit.errors import ConfigurationRefused, Forbidden, NotFound, Unauthorized, Unavailable
 from libs.kit.logging import get_logger
+from libs.kit.scopes import ALL_SCOPES, KeyScope
 
 if TYPE_CHECKING:
     from libs.kit.db import Database, Tx
@@ -24,7 +25,7 @@ DEV_WRITE_KEY = "dev-write-key"
 DEV_BROWSER_KEY = "dev-browser-key"
 DEV_API_KEY = "dev-api-key"
 ENGAGEMENT_SOURCE = "engagement"
-ALL_SCOPES = "*"
+KEY_ID_LENGTH = 16
 _REFRESH_S = 2.0
 """A revoked key is refused within 5 s: this, and the time of the query."""
 
@@ -72,6 +73,11 @@ class Access(Protocol):
 
 def hash_key(key: str) -> bytes:
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
+
+
+def key_id(key: str) -> str:
+    """What a key is called where the key itself must not stand: the beginning of its hash."""
+    return hash_key(key).hex()[:KEY_ID_LENGTH]
 
 
 _DEV_HASHES = frozenset(hash_key(key) for key in (DEV_WRITE_KEY, DEV_BROWSER_KEY, DEV_API_KEY))
@@ -178,7 +184,7 @@ class AccessCache:
                 away = False
 
 
-def authorise(access: Access, authorization: str | None, scope: str | None) -> Principal:
+def authorise(access: Access, authorization: str | None, scope: KeyScope | None) -> Principal:
     """The principal of an `Authorization: Bearer` header. Raises Unauthorized, or Forbidden without the scope."""
     kind, _, key = (authorization or "").partition(" ")
     if kind.lower() != "bearer" or not key.strip():
@@ -235,6 +241,21 @@ async def create_api_key(tx: "Tx", name: str, scopes: Sequence[str]) -> str:
 async def revoke_key(tx: "Tx", key: str) -> bool:
     """Revoke a write or API key, given as itself. False where no active key is it."""
     return await _revoke(tx, [hash_key(key)])
+
+
+async def revoke_key_with_id(tx: "Tx", wanted: str) -> bool:
+    """Revoke the write or API key of that id (see `key_id`). False where no active key has it."""
+    if len(wanted) != KEY_ID_LENGTH:
+        return False
+    rows = await tx.fetch(
+        """
+        SELECT hash FROM access.write_keys WHERE left(encode(hash, 'hex'), $2) = $1
+        UNION ALL SELECT hash FROM access.api_keys WHERE left(encode(hash, 'hex'), $2) = $1
+        """,
+        wanted.lower(),
+        KEY_ID_LENGTH,
+    )
+    return await _revoke(tx, [row["hash"] for row in rows])
 
 
 async def revoke_api_keys_named(tx: "Tx", name: str) -> int:

@@ -42,6 +42,7 @@ from libs.kit.json_values import find_fault
 from libs.kit.metrics import CONTENT_TYPE as METRICS_TYPE
 from libs.kit.metrics import render_metrics
 from libs.kit.problems import PROBLEM_SCHEMA, problem_response, to_rapport_error
+from libs.kit.scopes import KeyScope
 from libs.kit.trace import current_trace
 
 __all__ = [
@@ -149,7 +150,7 @@ def get_operators_entry(app: FastAPI) -> AsgiApp:
     return answer
 
 
-def requires(scope: str) -> Any:
+def requires(scope: KeyScope) -> Any:
     """Checks the key and gives its holder.
 
     Use: `principal: Annotated[Principal, requires("profiles:read")]`.

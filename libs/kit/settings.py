@@ -3,12 +3,13 @@
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
-Port = Annotated[int, Field(ge=0, le=65_535)]
+_LAST_PORT = 65_535
+Port = Annotated[int, Field(ge=0, le=_LAST_PORT)]
 
 
 class PlatformSettings(BaseSettings):
@@ -61,6 +62,15 @@ class PlatformSettings(BaseSettings):
     default_currency: str = Field(default="EUR", pattern=r"^[A-Z]{3}$")
     default_region: str = Field(default="DE", pattern=r"^[A-Z]{2}$")
     """Telephone numbers without a country code belong here."""
+
+    @field_validator("kafka")
+    @classmethod
+    def _check_servers(cls, servers: str) -> str:
+        for server in filter(None, map(str.strip, servers.split(","))):
+            host, _, port = server.rpartition(":")
+            if not (host and port.isascii() and port.isdecimal() and 0 < int(port[:6]) <= _LAST_PORT):
+                raise ValueError("servers are written host:port, with commas between them")
+        return servers
 
     @model_validator(mode="after")
     def _check_sasl(self) -> Self:

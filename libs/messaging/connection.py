@@ -47,7 +47,7 @@ def _build_ssl_context(settings: PlatformSettings) -> SSLContext | None:
 async def explain_failure(settings: PlatformSettings, error: BaseException) -> str:
     """In a line. A client says of every broker only that it couldn't start with it; why, one connection more tells."""
     reason = await _find_fault(settings) if isinstance(error, KafkaConnectionError) else None
-    return f"Kafka at {settings.kafka}: {reason or error or type(error).__name__}"
+    return f"Kafka at {settings.kafka}: {reason or str(error) or 'no answer'}"
 
 
 async def _find_fault(settings: PlatformSettings) -> str | None:
@@ -56,7 +56,7 @@ async def _find_fault(settings: PlatformSettings) -> str | None:
         host, _, port = server.rpartition(":")
         try:
             connection = await create_conn(host.strip("[]"), int(port), request_timeout_ms=_CHECK_TIMEOUT_MS, **options)
-        except (KafkaError, OSError, TimeoutError, ValueError) as error:
-            return f"{type(error).__name__}: {error}"
+        except (KafkaError, OSError, TimeoutError) as error:
+            return str(error) or "no answer in time"
         connection.close()
     return None

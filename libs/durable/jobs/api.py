@@ -11,6 +11,7 @@ from libs.durable.jobs.store import PostgresJobs
 from libs.kit.auth import Principal
 from libs.kit.errors import NotFound
 from libs.kit.http import requires
+from libs.kit.scopes import KeyScope
 from libs.kit.times import format_utc
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ def jobs_router(
     database: "Database",
     *,
     clock: "Clock",
-    read_scope: str = "jobs:read",
-    write_scope: str = "jobs:write",
+    read_scope: KeyScope,
+    write_scope: KeyScope,
     jobs: Jobs | None = None,
 ) -> APIRouter:
     """The two routes; a service includes it once."""

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, PlainSeria
 
 from libs.durable.cursors import DEFAULT_LIMIT, MAX_LIMIT, decode_cursor, encode_cursor
 from libs.identity import normalise_kind
+from libs.kit.access_tables import SOURCE_ID_PATTERN
 from libs.kit.auth import Principal, Source
 from libs.kit.http import StrictModel, requires
 from libs.kit.times import format_utc
@@ -43,7 +44,7 @@ IdentifierKind = Annotated[str, AfterValidator(_check_kind)]
 class SourceIn(StrictModel):
     """`verified`: whether its claims about who somebody is are believed; by default a browser's or an app's are not."""
 
-    id: str | None = Field(default=None, pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")
+    id: str | None = Field(default=None, pattern=SOURCE_ID_PATTERN)
     name: str = Field(min_length=1, max_length=200)
     kind: SourceKind
     verified: bool | None = None

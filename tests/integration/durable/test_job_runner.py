@@ -198,9 +198,9 @@ async def test_a_job_that_kills_its_runner_every_time_is_given_up(database: Data
 
 
 async def test_the_api_shows_and_cancels_a_job(database: Database) -> None:
-    access = FixedAccess(principals={"k": Principal("k", frozenset({"jobs:read", "jobs:write"}))})
+    access = FixedAccess(principals={"k": Principal("k", frozenset({"segments:read", "segments:write"}))})
     app = create_app(service="t", title="T", description="", health=Health(), access=access, clock=CLOCK)
-    app.include_router(jobs_router(database, clock=CLOCK))
+    app.include_router(jobs_router(database, clock=CLOCK, read_scope="segments:read", write_scope="segments:write"))
     job = await create(database)
     assert job_accepted(job).headers["location"] == f"/v1/jobs/{job.id}"
     async with httpx.AsyncClient(

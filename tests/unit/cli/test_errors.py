@@ -2,10 +2,13 @@ from collections.abc import Callable
 
 import pytest
 import typer
+from asyncpg.exceptions import ClientConfigurationError, InvalidAuthorizationSpecificationError, UndefinedTableError
+from pydantic import ValidationError
 
 from cli.errors import CliError, explain, run_with_errors
 from cli.main import app
 from deploy.local.errors import PartMissing
+from libs.kit.settings import PlatformSettings
 
 
 def run(command: Callable[[], object], capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
@@ -35,11 +38,41 @@ def test_errors_of_the_local_stack_speak_for_themselves(capsys: pytest.CaptureFi
 def test_an_unexpected_error_is_named_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     code, said = run(raiser(RuntimeError("odd\n  thing")), capsys)
     assert code == 1
-    assert said.splitlines()[0] == "error: RuntimeError: odd thing"
+    assert said.splitlines()[0] == "error: Something unexpected happened: odd thing"
+    assert "RAPPORT_DEBUG" in said.splitlines()[1]
+
+
+def test_no_python_name_stands_in_an_error() -> None:
+    for error in (
+        KeyError(),
+        OSError(5, "Input/output error", "/x"),
+        UnicodeDecodeError("utf-8", b"", 0, 1, "bad"),
+        FileNotFoundError(2, "x"),
+    ):
+        assert type(error).__name__ not in "".join(explain(error))
+
+
+def test_a_setting_that_is_wrong_is_told_by_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAPPORT_ENV", "moon")
+    monkeypatch.setenv("RAPPORT_KAFKA", "nowhere")
+    with pytest.raises(ValidationError) as refused:
+        PlatformSettings()
+    assert explain(refused.value)[0] == (
+        "RAPPORT_ENV: Input should be 'local', 'test' or 'production'; "
+        "RAPPORT_KAFKA: servers are written host:port, with commas between them"
+    )
+
+
+def test_a_database_tells_a_refusal_from_an_unprepared_schema_and_a_wrong_address() -> None:
+    refused = explain(InvalidAuthorizationSpecificationError('role "x" does not exist'))
+    assert refused == ('PostgreSQL refused: role "x" does not exist.', "Check RAPPORT_POSTGRES.")
+    assert "rapport migrate" in explain(UndefinedTableError('relation "access.api_keys" does not exist'))[1]
+    assert explain(ClientConfigurationError("invalid DSN"))[0] == "RAPPORT_POSTGRES doesn't lead to a database: invalid DSN."
 
 
 def test_a_refused_connection_asks_whether_the_platform_runs() -> None:
-    assert "rapport up" in explain(ConnectionRefusedError(111, "refused"))[1]
+    line, hint = explain(ConnectionRefusedError(111, "refused"))
+    assert (line, "rapport up" in hint) == ("No connection: refused", True)
     assert "rapport up" in explain(TimeoutError())[1]
 
 

@@ -33,6 +33,32 @@ def test_an_unknown_part_is_refused_with_the_known_ones() -> None:
     assert "kafka" in refused.value.hint
 
 
+def test_ports_that_the_operator_named_are_kept_and_zero_is_any_free_one() -> None:
+    plan = make_plan(["ingest", "profile"], {"INGEST_PORT": "18080", "PROFILE_PORT": "0", "LOYALTY_PORT": "18080"})
+    assert plan.ports == {"ingest": 18080, "profile": 0}
+    assert make_plan(["ingest"], {"INGEST_PORT": ""}).ports == {}
+
+
+@pytest.mark.parametrize("text", ["abc", "-1", "65536", "99999999", "8_0", "80.5"])
+def test_what_is_no_port_is_refused_by_its_variable(text: str) -> None:
+    with pytest.raises(CliError) as refused:
+        make_plan(["ingest"], {"INGEST_PORT": text})
+    assert refused.value.detail == f"INGEST_PORT is no port: {text}."
+
+
+def test_one_port_is_not_for_two() -> None:
+    with pytest.raises(CliError) as refused:
+        make_plan([], {"INGEST_PORT": "18080", "LOYALTY_PORT": "18080"})
+    assert refused.value.detail == "ingest and loyalty are both given port 18080."
+    assert "LOYALTY_PORT" in refused.value.hint
+
+
+def test_a_plan_for_nothing_is_refused() -> None:
+    with pytest.raises(CliError) as refused:
+        make_plan(["redis"], {"RAPPORT_REDIS": "redis://elsewhere"})
+    assert refused.value.hint == "Unset RAPPORT_REDIS."
+
+
 def test_waits_double_up_to_a_limit() -> None:
     assert [compute_wait_s(failures) for failures in (1, 2, 3)] == [0.5, 1.0, 2.0]
     assert compute_wait_s(1000) == LONGEST_WAIT_S

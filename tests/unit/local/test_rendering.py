@@ -24,6 +24,11 @@ def test_the_broker_listens_on_loopback_only_and_makes_no_topics_by_itself() -> 
     assert properties["log.dirs"] == "/data"
 
 
+def test_a_folder_of_any_alphabet_is_written_as_java_reads_it() -> None:
+    properties = parse(render_properties(Path("/my home é\\\N{GRINNING FACE}"), 9092, 9093), "=")
+    assert properties["log.dirs"] == "/my home \\u00e9\\\\\\ud83d\\ude00"
+
+
 def test_postgres_keeps_every_promise_of_durability() -> None:
     settings = parse(render_settings(5432), " = ")
     for name in ("fsync", "synchronous_commit", "full_page_writes"):
