@@ -43,7 +43,9 @@ class SegmentFolder:
         self._active: Segment | None = None
         self._reading: tuple[Segment, int, int] | None = None
         self._made = 0
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not folder.is_dir():
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            sync_folder(folder.parent)
 
     def write(self, calls: Sequence[Frames]) -> list[PublishFailed | None]:
         """Append and fsync, once for all of them; what became of each. A refused one may be in the file and be drained later."""

@@ -8,14 +8,21 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from libs.events.envelope import Outgoing
+from libs.kit.errors import ConfigurationRefused
 from libs.messaging.errors import PublishFailed
 from services.ingest.adapters.segment_folder import SYNCS, SegmentFolder
 from services.ingest.adapters.segments import encode_frames
 from services.ingest.adapters.spool import FileSpool
+from services.ingest.main import open_gateway_publisher
+from services.ingest.settings import Settings
+
+if TYPE_CHECKING:
+    from libs.durable.runtime import Runtime
 
 MAX_BYTES = 1024 * 1024
 ROOT = Path(__file__).parents[3]
@@ -179,6 +186,11 @@ import asyncio, sys
 from pathlib import Path
 from libs.events.envelope import Outgoing
 from services.ingest.adapters.spool import FileSpool
+from services.ingest.main import open_gateway_publisher
+from services.ingest.settings import Settings
+
+if TYPE_CHECKING:
+    from libs.durable.runtime import Runtime
 
 async def main():
     spool = await FileSpool.open(Path(sys.argv[1]), max_bytes=64 * 1024 * 1024)
@@ -215,3 +227,11 @@ def test_everything_acknowledged_before_a_kill_is_found_by_the_next_process(tmp_
         assert set(lines) <= set(found)
         assert len(found) - len(set(found)) == 0
     assert len(acknowledged) >= 1350
+
+
+async def test_a_folder_that_can_not_be_used_is_refused_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    settings = Settings(spool_dir=tmp_path / "file" / "spool")
+    with pytest.raises(ConfigurationRefused, match="INGEST_SPOOL_DIR"):
+        async with open_gateway_publisher(settings, cast("Runtime", None)):
+            pass
