@@ -19,6 +19,7 @@ from cli.catalogue import BY_NAME, SERVICES, ServiceEntry
 from cli.errors import CliError, explain
 from cli.homes import RunningPart, RunningPlatform, remove_platform, save_platform
 from cli.preparation import prepare_database, prepare_topics
+from cli.restart_requests import answer, take_wishes
 from cli.restarts import RestartPlan
 from cli.service_part import CommandPart, ServicePart
 from deploy.local.errors import PortTaken, StartGivenUp
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 Announce = Callable[[str], None]
 GIVEN = {"kafka": "RAPPORT_KAFKA", "postgres": "RAPPORT_POSTGRES", "redis": "RAPPORT_REDIS", "mail": "ENGAGEMENT_SMTP_HOST"}
+SPOOL_VARIABLE = "INGEST_SPOOL_DIR"
 NEEDED_BY_SERVICES = ("postgres", "kafka")
 DEMO = "demo"
 LAST_PORT = 65_535
@@ -102,6 +104,7 @@ class Supervisor:
         self.is_ready = False
         self._plans: dict[str, RestartPlan] = {}
         self._restarting: dict[str, Future[None]] = {}
+        self._replacing: dict[str, Future[None]] = {}
         self._pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="restart")
         me = psutil.Process()
         self._me = (me.pid, me.create_time())
@@ -130,12 +133,27 @@ class Supervisor:
         self._save()
 
     def tend(self) -> None:
-        """One look at everything: start again what ended unasked and whose wait is over. Call it every second or so."""
+        """One look at everything: start again what ended unasked and whose wait is over, replace what somebody asked for.
+
+        Call it every second or so.
+        """
         changed = False
+        for name in take_wishes(self.home):
+            self._replace(name)
         for name, part in self.stack.parts.items():
             changed |= self._tend_part(part, self._plans[name])
         if changed:
             self._save()
+
+    def _replace(self, name: str) -> None:
+        part = self.stack.parts.get(name)
+        if not isinstance(part, ServicePart):
+            answer(self.home, name, f"There is no service called {name} here.")
+        elif name in self._restarting:
+            answer(self.home, name, f"{part.title} is being started already.")
+        elif name not in self._replacing:
+            self.announce(f"replacing {part.title}")
+            self._replacing[name] = self._pool.submit(part.replace)
 
     def stop(self) -> None:
         self.stack.give_up()
@@ -178,6 +196,7 @@ class Supervisor:
             port = self._choose_port(service)
             self.stack.add(ServicePart(self.home, port, service))
             environment[service.url_variable] = f"http://{HOST}:{port}"
+        environment[SPOOL_VARIABLE] = self._inherited.get(SPOOL_VARIABLE, str(self.home / "spool"))
         if url := environment.get("RAPPORT_ENGAGEMENT_URL"):
             environment["ENGAGEMENT_PUBLIC_URL"] = self._inherited.get("ENGAGEMENT_PUBLIC_URL") or url
         return environment
@@ -237,6 +256,9 @@ class Supervisor:
 
     def _tend_part(self, part: "Part", plan: RestartPlan) -> bool:
         """Whether something about it changed."""
+        replacing = self._replacing.get(part.name)
+        if replacing is not None:
+            return self._finish_replacement(part, plan, replacing)
         restarting = self._restarting.get(part.name)
         if restarting is not None:
             return self._finish_restart(part, plan, restarting)
@@ -250,6 +272,17 @@ class Supervisor:
         if plan.is_due(now):
             self._restarting[part.name] = self._pool.submit(part.start)
         return False
+
+    def _finish_replacement(self, part: "Part", plan: RestartPlan, replacing: "Future[None]") -> bool:
+        if not replacing.done():
+            return False
+        del self._replacing[part.name]
+        error = replacing.exception()
+        if error is None:
+            plan.note_started(time.monotonic())
+        self.announce(f"{part.title} is replaced" if error is None else explain(error)[0])
+        answer(self.home, part.name, "" if error is None else explain(error)[0])
+        return True
 
     def _finish_restart(self, part: "Part", plan: RestartPlan, restarting: "Future[None]") -> bool:
         if not restarting.done():

@@ -1,4 +1,4 @@
-"""`up`, `down`, `status`, `env`, `reset`: the local platform as a whole."""
+"""`up`, `down`, `restart`, `status`, `env`, `reset`: the local platform as a whole."""
 
 import asyncio
 import os
@@ -30,6 +30,7 @@ from cli.output import STDOUT, print_json, print_plain, say
 
 DETACHED_START_S = 180.0
 STOP_S = 60.0
+RESTART_S = 180.0
 LOCAL_DATA = (
     "kafka",
     "postgres",
@@ -50,6 +51,7 @@ ONLY_OPTION = typer.Option("", "--only", help="Comma-separated parts: kafka, pos
 def register(app: typer.Typer) -> None:
     app.command("up")(up)
     app.command("down")(down)
+    app.command("restart")(restart)
     app.command("status")(status)
     app.command("env")(env)
     app.command("reset")(reset)
@@ -133,6 +135,29 @@ def down(home: Path | None = HOME_OPTION) -> None:
         supervisor.kill()
         fail("It didn't stop in time and was ended by force.", hint="Its data is intact: the next start recovers.")
     say("Stopped.")
+
+
+def restart(
+    service: str = typer.Argument("", help="One of the services; all of them, one after the other, where it is left out."),
+    home: Path | None = HOME_OPTION,
+) -> None:
+    """Replace a service's process by a new one, after an upgrade say, without refusing a connection."""
+    from cli.restart_requests import ask, read_answer
+
+    folder = resolve_home(home)
+    platform = load_platform(folder)
+    if platform is None:
+        fail(f"Nothing runs in {folder}.", hint="`rapport up` starts it.")
+    for name in [service] if service else list(platform.urls):
+        ask(folder, name)
+        deadline = time.monotonic() + RESTART_S
+        while (said := read_answer(folder, name)) is None:
+            if time.monotonic() > deadline or platform.supervisor is None:
+                fail(f"{name} wasn't replaced in time.", hint="`rapport status` shows what runs.")
+            time.sleep(0.1)
+        if said:
+            fail(said, hint=f"See {folder / 'logs' / f'{name}.log'}")
+        say(f"{name} is replaced.")
 
 
 def status(home: Path | None = HOME_OPTION, as_json: bool = typer.Option(False, "--json", help="For programs.")) -> int:

@@ -68,6 +68,11 @@ class Part(ABC):
         return frozenset({self.port})
 
     @property
+    def inherited(self) -> tuple[int, ...]:
+        """File descriptors that its process gets beside the standard ones."""
+        return ()
+
+    @property
     def data(self) -> Path:
         return self.home / self.name
 
@@ -106,6 +111,7 @@ class Part(ABC):
                 stderr=subprocess.STDOUT,
                 env=dict(self.environment()),
                 start_new_session=True,
+                pass_fds=self.inherited,
             )
         if self.niceness:
             step_back(self._process.pid, self.niceness)
@@ -136,21 +142,15 @@ class Part(ABC):
 
     def stop(self, timeout_s: float = PATIENCE_S) -> None:
         """Ask politely, then by force."""
-        process = self._process
-        if process is not None and process.poll() is None:
-            family = children_of(process.pid)
-            process.send_signal(self.stop_signal)
-            try:
-                process.wait(timeout_s)
-            except subprocess.TimeoutExpired:
-                self._kill(process, family)
+        if self._process is not None:
+            end_process(self._process, self.stop_signal, timeout_s=timeout_s)
         remove_record(self.home, self.name)
 
     def kill(self) -> None:
         """SIGKILL to the process and all its children: the crash the harness is about. The data stays, the port is free again."""
         process = self._process
         if process is not None and process.poll() is None:
-            self._kill(process, children_of(process.pid))
+            kill_family(process, children_of(process.pid))
 
     def restart(self) -> None:
         """Up again on the same port with the same data, after a kill or a stop (or instead of one)."""
@@ -168,11 +168,6 @@ class Part(ABC):
         if self.giving_up.is_set():
             raise StartGivenUp(f"{self.title} was told to stop while starting.")
 
-    def _kill(self, process: subprocess.Popen[bytes], family: Sequence[psutil.Process]) -> None:
-        process.kill()
-        end_by_force(family)
-        process.wait()
-
     def _end_leftover(self) -> None:
         """A process of an earlier run that outlived its starter holds the data and the port: end it before starting anew."""
         leftover = find_recorded(load_record(self.home, self.name))
@@ -183,6 +178,24 @@ class Part(ABC):
             leftover.send_signal(self.stop_signal)
             _, alive = psutil.wait_procs([leftover], timeout=PATIENCE_S)
             end_by_force([*alive, *family])
+
+
+def end_process(process: "subprocess.Popen[bytes]", stop_signal: signal.Signals, *, timeout_s: float) -> None:
+    """Ask politely, then by force, children included."""
+    if process.poll() is not None:
+        return
+    family = children_of(process.pid)
+    process.send_signal(stop_signal)
+    try:
+        process.wait(timeout_s)
+    except subprocess.TimeoutExpired:
+        kill_family(process, family)
+
+
+def kill_family(process: "subprocess.Popen[bytes]", family: Sequence[psutil.Process]) -> None:
+    process.kill()
+    end_by_force(family)
+    process.wait()
 
 
 def children_of(pid: int) -> list[psutil.Process]:

@@ -3,6 +3,7 @@
 Handlers raise RapportError; nothing else in a service knows about status codes.
 """
 
+import os
 import re
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -214,7 +215,7 @@ def _add_operations_routes(app: FastAPI, health: Health) -> None:
     async def answer_ready(_scope: Scope, _receive: Receive, send: Send) -> None:
         checks = await health.run()
         failing = sorted(name for name, outcome in checks.items() if outcome != "ok")
-        body = {"status": "unready" if failing else "ready", "failing": failing, "checks": checks}
+        body = {"status": "unready" if failing else "ready", "failing": failing, "checks": checks, "pid": os.getpid()}
         await send_json(send, 503 if failing else 200, msgspec.json.encode(body))
 
     async def answer_metrics(_scope: Scope, _receive: Receive, send: Send) -> None:

@@ -18,6 +18,7 @@ import uvloop
 from fastapi import FastAPI
 from pydantic import ValidationError
 
+from libs.kit.connections import SWEEP_S, Connection, ConnectionLimits, ConnectionsState
 from libs.kit.db import DATABASE_ERRORS, is_retryable
 from libs.kit.errors import ConfigurationRefused
 from libs.kit.http import AsgiApp, get_entry, get_operators_entry
@@ -94,7 +95,7 @@ def run_from_command_line(
 def open_listener(settings: ServiceSettings) -> socket.socket:
     """The socket to accept on: an inherited one, so that waiting clients outlive a restart, or a new one."""
     if settings.listen_fd is not None:
-        return socket.socket(fileno=settings.listen_fd)
+        return _notice_the_dead(socket.socket(fileno=settings.listen_fd))
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -107,15 +108,40 @@ def open_listener(settings: ServiceSettings) -> socket.socket:
     except OSError as error:
         listener.close()
         raise ConfigurationRefused(f"Can't listen on {settings.host}:{settings.port}: {error.strerror}.") from error
+    return _notice_the_dead(listener)
+
+
+def _notice_the_dead(listener: socket.socket) -> socket.socket:
+    """Connections inherit it: a peer that vanished without a word is found within minutes, idle or with an answer on the way."""
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4), ("TCP_USER_TIMEOUT", 60_000)):
+        if (option := getattr(socket, name, None)) is not None:  # not every system has all of them
+            listener.setsockopt(socket.IPPROTO_TCP, option, value)
     return listener
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its own signal handling: the process has one place for that."""
+    """uvicorn with our connections, and without its own signal handling: the process has one place for that."""
+
+    def __init__(self, config: uvicorn.Config, limits: ConnectionLimits) -> None:
+        super().__init__(config)
+        self.server_state: ConnectionsState = ConnectionsState(limits)
+        self._swept_s = 0.0
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def on_tick(self, counter: int) -> bool:
+        now_s = asyncio.get_running_loop().time()
+        if now_s - self._swept_s >= SWEEP_S:
+            self._swept_s = now_s
+            self.server_state.sweep(now_s)
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.server_state.is_draining = True
+        await super().shutdown(sockets)
 
 
 async def _run(mode: Mode, build: Build[S, D], create_app: Callable[[D], FastAPI], run_worker: RunWorker[D], settings: S) -> int:
@@ -177,6 +203,7 @@ async def _building(build: Build[S, D], settings: S) -> AsyncIterator[D]:
 async def _serve(entry: AsgiApp, settings: ServiceSettings, stop: asyncio.Event) -> None:
     config = uvicorn.Config(
         entry,
+        http=Connection,
         log_config=None,
         access_log=False,
         lifespan="on",
@@ -186,7 +213,8 @@ async def _serve(entry: AsgiApp, settings: ServiceSettings, stop: asyncio.Event)
         timeout_keep_alive=75,  # longer than load balancers keep theirs, so that it is never us who cut a request off
         timeout_graceful_shutdown=int(settings.stop_timeout_s),
     )
-    server = _Server(config)
+    limits = ConnectionLimits(patience_s=settings.request_patience_s, max_connections=settings.max_connections)
+    server = _Server(config, limits)
     listener = open_listener(settings)
 
     async def stop_server() -> None:

@@ -97,6 +97,9 @@ class ServiceSettings(BaseSettings):
     reuse_port: bool = False
     """Several processes listen on one port (SO_REUSEPORT)."""
     backlog: int = Field(default=2048, ge=1)
+    max_connections: int = Field(default=10_000, ge=1)
+    request_patience_s: float = Field(default=20.0, gt=0)
+    """How long a request may take to come; one that goes on coming earns more. Then 408, and the connection is closed."""
     stop_timeout_s: float = Field(default=25.0, gt=0)
     """How long requests and the worker may take to finish after SIGTERM; below Kubernetes' 30 s."""
     database_max_connections: int = Field(default=8, ge=1)

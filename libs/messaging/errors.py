@@ -16,6 +16,13 @@ class PublishFailed(MessagingError):
         self.retryable = retryable
 
 
+class RecordRefused(PublishFailed):
+    """The broker will never take one of the records for what is in it; what was published with it may be in the log."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, retryable=False)
+
+
 class OwnershipLost(MessagingError):
     """An offset commit was refused: the partitions belong to another generation of the group by now."""
 

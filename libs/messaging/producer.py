@@ -27,7 +27,7 @@ from libs.events.envelope import Outgoing
 from libs.kit.logging import get_logger
 from libs.kit.settings import PlatformSettings
 from libs.messaging import metrics
-from libs.messaging.errors import PublishFailed
+from libs.messaging.errors import PublishFailed, RecordRefused
 from libs.messaging.producer_link import KafkaLink, ProducerIdentity, ProducerLink
 from libs.messaging.publish_queue import Batch, Call, PartitionQueue, TopicQueues, compute_size_bytes
 
@@ -48,9 +48,11 @@ class PublisherOptions:
     patience doubles with each replacement that helped nothing. `linger_s` is the least time between two rounds of batches, unless
     `linger_records` are waiting; the first record after a pause goes out at once. A round costs the client and the broker some
     0.3 ms each, however little is in it. `connect_wait_s` is how long a broker may be away before calls fail at once.
+    `request_timeout_s` bounds what a call may not: connecting, and one request of the client.
     """
 
     deadline_s: float = 10.0
+    request_timeout_s: float = 10.0
     replace_after_s: float = 3.0
     connect_wait_s: float = 1.0
     linger_s: float = 0.004
@@ -77,7 +79,7 @@ class KafkaPublisher:
                 settings,
                 client_id=client_id,
                 max_batch_bytes=self._options.max_batch_bytes,
-                request_timeout_s=self._options.deadline_s,
+                request_timeout_s=self._options.request_timeout_s,
                 predecessor=predecessor,
             )
         )
@@ -241,7 +243,7 @@ class KafkaPublisher:
         cause = type(error).__name__
         metrics.PUBLISH_FAILURES.labels(cause).inc()
         if isinstance(error, _CONTENT_REFUSED):
-            queue.take_apart(PublishFailed(f"{queue.topic}: {cause}", retryable=False))
+            queue.take_apart(RecordRefused(f"{queue.topic}: {cause}"))
         elif isinstance(error, _FORBIDDEN):
             queue.fail(PublishFailed(f"{queue.topic}: {cause}", retryable=False))
         # The refused batch has used up sequence numbers that the broker hasn't seen: the producer is of no use for the partition.

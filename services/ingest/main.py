@@ -9,11 +9,15 @@ from fastapi import FastAPI
 
 from libs.durable.outbox import PostgresOutbox
 from libs.durable.runtime import Runtime, open_runtime
+from libs.kit.errors import ConfigurationRefused
 from libs.kit.http import create_app as create_kit_app
 from libs.kit.process import exit_with, run_from_command_line
 from libs.messaging.consumer import BatchConsumer
 from libs.messaging.kafka_source import KafkaSource
 from libs.messaging.policy import ConsumerPolicy
+from libs.messaging.producer import KafkaPublisher, PublisherOptions
+from services.ingest.adapters.spool import FileSpool
+from services.ingest.adapters.spooling_publisher import SpoolingPublisher
 from services.ingest.api import ApiDeps, add_routes
 from services.ingest.api.gate import Gate
 from services.ingest.consumer import GROUP, build_handlers, sweep_rejections
@@ -22,6 +26,9 @@ from services.ingest.handlers.take_touchpoints import Intake
 from services.ingest.settings import Settings
 from services.ingest.store.rejections import PostgresRejections
 from services.ingest.store.sources import PostgresSources
+
+HASTY = PublisherOptions(deadline_s=0.9)
+"""What isn't acknowledged within a second (the deadline is looked at ten times a second) goes to the spool."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +43,12 @@ class Deps:
 
 @asynccontextmanager
 async def build(settings: Settings) -> AsyncIterator[Deps]:
-    async with open_runtime(settings, service=GROUP) as runtime:
+    async with open_runtime(settings, service=GROUP) as runtime, open_gateway_publisher(settings, runtime) as publisher:
         rejections = PostgresRejections()
         intake = Intake(
             runtime.identity_key,
             region=settings.platform.default_region,
-            publisher=runtime.publisher,
+            publisher=publisher,
             new_id=runtime.new_id,
         )
         api = ApiDeps(
@@ -65,8 +72,26 @@ async def build(settings: Settings) -> AsyncIterator[Deps]:
             clock=runtime.clock,
             policy=ConsumerPolicy(batch_max_records=settings.batch_max_records),
         )
-        runtime.health.add("kafka", runtime.publisher.check_ready)
+        runtime.health.add("kafka", publisher.check_ready)
         yield Deps(settings, runtime, api, consumer)
+
+
+@asynccontextmanager
+async def open_gateway_publisher(settings: Settings, runtime: Runtime) -> AsyncIterator[KafkaPublisher | SpoolingPublisher]:
+    """What requests are published with: with a spool it is in a hurry, because there is somewhere else to go."""
+    if settings.spool_dir is None:
+        yield runtime.publisher
+        return
+    try:
+        spool = await FileSpool.open(settings.spool_dir, max_bytes=settings.spool_max_bytes)
+    except OSError as error:
+        raise ConfigurationRefused(f"INGEST_SPOOL_DIR={settings.spool_dir} can't be used: {error.strerror}.") from error
+    hasty = KafkaPublisher(settings.platform, client_id=f"rapport-{GROUP}-gateway", options=HASTY)
+    try:
+        async with hasty, SpoolingPublisher(hasty, runtime.publisher, spool, runtime.clock) as publisher:
+            yield publisher
+    finally:
+        await spool.close()
 
 
 def create_app(deps: Deps) -> FastAPI:

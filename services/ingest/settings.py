@@ -1,5 +1,7 @@
 """What an operator sets for ingest. Environment prefix `INGEST_`; the platform's own settings are `RAPPORT_`."""
 
+from pathlib import Path
+
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
@@ -14,6 +16,10 @@ class Settings(ServiceSettings):
     """`host[:port]` that browsers reach us by, for the settings document; the request's own Host where unset."""
     max_pending_bytes: int = Field(default=64 * 1024 * 1024, ge=1024 * 1024)
     """Bodies that wait for the broker's acknowledgement; above this new requests are answered 429."""
+    spool_dir: Path | None = None
+    """A folder on a disk that outlives the process and its container: what the log doesn't take in time is kept there, and
+    acknowledged. Unset: such requests are answered 503."""
+    spool_max_bytes: int = Field(default=1024 * 1024 * 1024, ge=1024 * 1024)
     rejections_kept_days: int = Field(default=30, ge=1)
     rejections_max_per_source: int = Field(default=100_000, ge=1)
     rejections_max_bytes_per_source: int = Field(default=512 * 1024 * 1024, ge=1024 * 1024)

@@ -19,6 +19,7 @@ from libs.kit.auth import FixedAccess, Principal, Source
 from libs.kit.clock import FakeClock
 from libs.kit.http import Health, create_app
 from libs.messaging.fake_broker import FakeBroker
+from libs.messaging.ports import Publisher
 from services.ingest.api import ApiDeps, add_routes
 from services.ingest.api.gate import Gate
 from services.ingest.domain.arrivals import Arrival
@@ -55,11 +56,12 @@ class World:
     settings: Settings = field(default_factory=Settings)
     sources: Mapping[str, Source] = field(default_factory=lambda: dict(SOURCES))
     max_pending_bytes: int = 64 * 1024 * 1024
+    publisher: Publisher | None = None
 
     def __post_init__(self) -> None:
         self.access = FixedAccess(sources=self.sources, principals={"dev-api-key": Principal("dev", frozenset({"*"}))})
         ids = make_ids()
-        self.intake = Intake(KEY, region="DE", publisher=self.broker.publisher(), new_id=lambda: next(ids))
+        self.intake = Intake(KEY, region="DE", publisher=self.publisher or self.broker.publisher(), new_id=lambda: next(ids))
 
     def judge(
         self, body: object, *, source: Source = SERVER, kind: Kind | None = None, received_at: datetime | None = None

@@ -6,7 +6,8 @@ from typing import Final, NamedTuple
 from starlette.requests import ClientDisconnect
 
 from libs.kit.http import Receive
-from services.ingest.domain.limits import BATCH_BYTES
+from services.ingest.api.gate import Gate
+from services.ingest.domain.limits import BATCH_BYTES, GZIP_MEMBERS
 
 _GZIP: Final = b"\x1f\x8b"
 _ZLIB: Final = b"\x78"  # "x": no JSON text begins with it
@@ -22,32 +23,40 @@ class Body(NamedTuple):
     complete: bool
 
 
-async def read_body(receive: Receive) -> Body:
-    """Read and inflate. rudder-sdk-node calls its gzip a form, so only the first bytes are asked what it is."""
-    body = await _receive(receive)
+async def read_body(receive: Receive, gate: Gate) -> Body:
+    """Read and inflate. rudder-sdk-node calls its gzip a form, so only the first bytes are asked what it is.
+
+    Raises Overloaded where too much is being read at once: what comes slowly is held as long as it takes.
+    """
+    body = await _receive(receive, gate)
     if body.complete and (body.data.startswith(_GZIP) or body.data.startswith(_ZLIB)):
         return inflate(body.data)
     return body
 
 
-async def _receive(receive: Receive) -> Body:
+async def _receive(receive: Receive, gate: Gate) -> Body:
     """A little more than the limit is read and thrown away, so that the client gets to read the answer."""
     message = await receive()
     if message["type"] == "http.request" and not message.get("more_body"):
         data: bytes = message.get("body", b"")
         return Body(data, complete=True) if len(data) <= BATCH_BYTES else Body(data[:BATCH_BYTES], complete=False)
     chunks: list[bytes] = []
-    size = 0
-    while True:
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        chunk: bytes = message.get("body", b"")
-        if size <= BATCH_BYTES:
-            chunks.append(chunk)
-        size += len(chunk)
-        if not message.get("more_body") or size > _DRAIN_BYTES:
-            break
-        message = await receive()
+    size = held = 0
+    try:
+        while True:
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            chunk: bytes = message.get("body", b"")
+            if size <= BATCH_BYTES:
+                gate.hold(len(chunk))
+                held += len(chunk)
+                chunks.append(chunk)
+            size += len(chunk)
+            if not message.get("more_body") or size > _DRAIN_BYTES:
+                break
+            message = await receive()
+    finally:
+        gate.release(held)
     data = b"".join(chunks)
     return Body(data, complete=True) if size <= BATCH_BYTES else Body(data[:BATCH_BYTES], complete=False)
 
@@ -55,18 +64,20 @@ async def _receive(receive: Receive) -> Body:
 def inflate(data: bytes) -> Body:
     """All members of the stream, up to the limit. What can't be inflated stays as it is: it is no JSON, and is told so."""
     parts: list[bytes] = []
-    size = 0
+    size, sent = 0, data
     while data:
+        if len(parts) == GZIP_MEMBERS:
+            return Body(sent, complete=True)
         stream = zlib.decompressobj(_ANY_WINDOW)
         try:
             part = stream.decompress(data, BATCH_BYTES + 1 - size)
         except zlib.error:
-            return Body(data, complete=True)
+            return Body(sent, complete=True)
         parts.append(part)
         size += len(part)
         if size > BATCH_BYTES:
             return Body(b"".join(parts)[:BATCH_BYTES], complete=False)
         if not stream.eof:
-            return Body(data, complete=True)
+            return Body(sent, complete=True)
         data = stream.unused_data
     return Body(b"".join(parts), complete=True)

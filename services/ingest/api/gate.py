@@ -11,7 +11,7 @@ _PENDING = gauge("ingest_pending_bytes", "Bodies that wait for the log's acknowl
 
 
 class Gate:
-    """Bounds what waits to be acknowledged: beyond it, better refused at once than never answered."""
+    """Bounds what is being read and what waits to be acknowledged: beyond it, better refused at once than never answered."""
 
     def __init__(self, max_pending_bytes: int) -> None:
         self._max_pending_bytes = max_pending_bytes
@@ -21,12 +21,19 @@ class Gate:
     @contextmanager
     def admit(self, size_bytes: int) -> Iterator[None]:
         """Raises Overloaded; and BrokerAway for what the log couldn't take."""
-        if self._pending_bytes + size_bytes > self._max_pending_bytes:
-            raise Overloaded
-        self._pending_bytes += size_bytes
+        self.hold(size_bytes)
         try:
             yield
         except PublishFailed as error:
             raise BrokerAway from error
         finally:
-            self._pending_bytes -= size_bytes
+            self.release(size_bytes)
+
+    def hold(self, size_bytes: int) -> None:
+        """Count bytes that are in memory until `release`. Raises Overloaded, and then counts nothing."""
+        if self._pending_bytes + size_bytes > self._max_pending_bytes:
+            raise Overloaded
+        self._pending_bytes += size_bytes
+
+    def release(self, size_bytes: int) -> None:
+        self._pending_bytes -= size_bytes

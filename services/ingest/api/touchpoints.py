@@ -29,7 +29,7 @@ class OwnTouchpoints:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
-        body = await read_body(receive)
+        body = await read_body(receive, self._deps.gate)
         with self._deps.gate.admit(len(body.data)):
             source = authorise(self._deps.sources, find_key(scope, headers, _no_key))
             idempotency_key = _read_idempotency_key(headers.get(b"idempotency-key"))

@@ -74,14 +74,14 @@ class Tracking:
 
     async def sdk_metrics(self, _scope: Scope, receive: Receive, send: Send) -> None:
         """analytics-next counts its own calls here, without any key; a failure makes it log errors on the page."""
-        await read_body(receive)
+        await read_body(receive, self._gate)
         await send_success(send)
 
     def _endpoint(self, take: Take) -> AsgiApp:
         async def endpoint(scope: Scope, receive: Receive, send: Send) -> None:
             try:
                 headers: Headers = dict(scope["headers"])
-                body = await read_body(receive)
+                body = await read_body(receive, self._gate)
                 with self._gate.admit(len(body.data)):
                     receipt = await take(Request(scope, headers, body))
             except RapportError as error:
@@ -117,6 +117,8 @@ class Tracking:
             await self._refuse_oversize(arrival, Reason.BATCH_TOO_LARGE, data)
         if isinstance(batch, Refusal):
             await self._deps.intake.park_body(arrival, batch, data)
+            if batch.reason is Reason.BATCH_TOO_LARGE:
+                raise BatchTooLarge(f"The batch is {batch.detail}.")
             raise BodyUnreadable(f"The body is unreadable: {batch.detail}.")
         return await self._deps.intake.take_calls(arrival, batch)
 

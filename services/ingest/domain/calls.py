@@ -12,9 +12,9 @@ from msgspec import Raw, Struct
 
 from libs.identity import to_text
 from services.ingest.domain.identifiers import Claim, SourceRules, collect_claims, collect_previous
-from services.ingest.domain.limits import DEPTH
+from services.ingest.domain.limits import DEPTH, KEYS
 from services.ingest.domain.reasons import Flag, Reason, Refusal
-from services.ingest.domain.tolerant import TOO_DEEP, Cleaner, encode, is_deeper_than, parse
+from services.ingest.domain.tolerant import TOO_DEEP, TOO_MANY_KEYS, Cleaner, count_keys, encode, is_deeper_than, parse
 from services.ingest.domain.vocabulary import ORDER_STEPS, Kind, is_kind, name_call
 
 Object = dict[str, object]
@@ -86,6 +86,7 @@ UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What a strict decoder may raise over any bytes."""
 
 _LONG_INTEGER: Final = 309
+_LEAST_MEMBER: Final = 5
 _SEEN: Final = re.compile(rb"[0-9]{3}")
 _ENDLESS: Final = re.compile(rb"[0-9]{309}")
 
@@ -129,6 +130,8 @@ def _read_strict(data: bytes, kind: Kind | None, source: SourceRules, shared_con
     context_payload = EMPTY if context is ABSENT else read_object(context)
     if may_be_deep(data) and is_too_deep(properties, traits, context_payload):
         return TOO_DEEP
+    if may_have_many_keys(data) and has_too_many_keys(properties, traits, context_payload):
+        return TOO_MANY_KEYS
     if kind == "identify" and not traits.value:
         # rudder-sdk-python's identify has its traits in the context alone.
         traits = _read_context_traits(context, context_payload.value)
@@ -178,6 +181,15 @@ def may_be_deep(data: bytes) -> bool:
 
 def is_too_deep(*payloads: Payload) -> bool:
     return any(is_deeper_than(payload.value, DEPTH - 1) for payload in payloads)
+
+
+def may_have_many_keys(data: bytes) -> bool:
+    """A member is at least five bytes (`"":0,`) and one of them a colon: most calls are too short to be looked at."""
+    return len(data) > _LEAST_MEMBER * KEYS and data.count(b":") > KEYS
+
+
+def has_too_many_keys(*payloads: Payload) -> bool:
+    return sum(count_keys(payload.value) for payload in payloads) > KEYS
 
 
 def read_object(raw: Raw) -> Payload:

@@ -15,9 +15,11 @@ from services.ingest.domain.calls import (
     Call,
     NotStrict,
     Scalar,
+    has_too_many_keys,
     is_suspect,
     is_too_deep,
     may_be_deep,
+    may_have_many_keys,
     read_object,
     refuse_number,
 )
@@ -25,7 +27,7 @@ from services.ingest.domain.identifiers import Claim, SourceRules, collect_previ
 from services.ingest.domain.reasons import Flag, Reason, Refusal
 from services.ingest.domain.requests import Batch, is_not_json
 from services.ingest.domain.times import read_instant
-from services.ingest.domain.tolerant import NOT_JSON, TOO_DEEP, Cleaner, encode, parse, split_batch
+from services.ingest.domain.tolerant import NOT_JSON, TOO_DEEP, TOO_MANY_KEYS, Cleaner, encode, parse, split_batch
 from services.ingest.domain.vocabulary import KIND_NAMES, Channel, Kind
 
 _QUOTED: Final = re.compile(r"'.*'", re.DOTALL)
@@ -124,6 +126,8 @@ def _read_strict(data: bytes, source: SourceRules) -> Call | Refusal:
     )
     if may_be_deep(data) and is_too_deep(properties, traits, context):
         return TOO_DEEP
+    if may_have_many_keys(data) and has_too_many_keys(properties, traits, context):
+        return TOO_MANY_KEYS
     if said.occurred_at is not None and read_instant(said.occurred_at) is None:
         return Refusal(Reason.INVALID, "`occurred_at` is no RFC 3339 instant")
     claims = [(normalise_kind(kind), value) for kind, value in said.identifiers.items()]

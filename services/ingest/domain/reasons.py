@@ -34,6 +34,8 @@ class Reason(StrEnum):
     """What stands behind the greatest number of events a batch may hold."""
     TOO_DEEP = "too_deep"
     """Objects or lists nested deeper than any consumer has to follow."""
+    TOO_MANY_KEYS = "too_many_keys"
+    """More members, in all its objects together, than any consumer has to hold."""
     TOO_MANY_IDENTIFIERS = "too_many_identifiers"
     MESSAGE_ID_TOO_LONG = "message_id_too_long"
     IDENTIFIER_TOO_LONG = "identifier_too_long"

@@ -8,12 +8,15 @@ import msgspec
 from msgspec import Raw, Struct
 
 from services.ingest.domain.calls import UNREADABLE, Members, NotStrict, is_suspect, is_too_deep, may_be_deep, read_object
-from services.ingest.domain.limits import BATCH_EVENTS
+from services.ingest.domain.limits import BATCH_EVENTS, REPEATED_BYTES
 from services.ingest.domain.reasons import Reason, Refusal
 from services.ingest.domain.times import NO_SKEW, compute_skew, read_instant
 from services.ingest.domain.tolerant import NOT_JSON, Cleaner, encode, parse, split_batch
 
 _NO_BATCH: Final = Refusal(Reason.INVALID, "`batch` must be a list of calls")
+_CONTEXT_TOO_LARGE: Final = Refusal(
+    Reason.BATCH_TOO_LARGE, f"larger than {REPEATED_BYTES} bytes with its context under each of its calls"
+)
 _NOT_AN_OBJECT: Final = Refusal(Reason.NOT_AN_OBJECT, "the body is no JSON object")
 
 
@@ -65,7 +68,11 @@ def read_batch(body: bytes) -> Batch | Refusal:
     return _to_batch(envelope.batch, envelope.write_key, envelope.sent_at, _read_shared_context(envelope.context))
 
 
-def _to_batch(items: Sequence[bytes | Raw], write_key: str | None, sent_at: str | None, context: Members | None) -> Batch:
+def _to_batch(
+    items: Sequence[bytes | Raw], write_key: str | None, sent_at: str | None, context: Members | None
+) -> Batch | Refusal:
+    if context and len(items) * sum(len(bytes(member)) for member in context.values()) > REPEATED_BYTES:
+        return _CONTEXT_TOO_LARGE
     said: dict[str, object] = {"sentAt": sent_at, "context": context}
     rest = b"".join(b"," + msgspec.json.encode(name) + b":" + msgspec.json.encode(value) for name, value in said.items() if value)
 

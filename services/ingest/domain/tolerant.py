@@ -12,7 +12,7 @@ import msgspec
 
 from libs.identity import repair_text
 from services.ingest.domain.amounts import is_finite
-from services.ingest.domain.limits import DEPTH
+from services.ingest.domain.limits import DEPTH, KEYS
 from services.ingest.domain.reasons import Reason, Refusal
 
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
@@ -23,6 +23,7 @@ _NOT_A_NUMBER: Final = Decimal("NaN")
 _LONG_INT: Final = 300
 """Digits; beyond some 308 a double is infinite."""
 TOO_DEEP: Final = Refusal(Reason.TOO_DEEP, f"nested deeper than {DEPTH} levels")
+TOO_MANY_KEYS: Final = Refusal(Reason.TOO_MANY_KEYS, f"more than {KEYS} members in its objects")
 NOT_JSON: Final = Refusal(Reason.NOT_JSON, "the bytes are no JSON")
 
 
@@ -107,6 +108,12 @@ def is_deeper_than(value: object, levels: int) -> bool:
         if not layer:
             return False
     return True
+
+
+def count_keys(value: object) -> int:
+    """Members of all objects in it, and of it. For values that aren't nested beyond the limit."""
+    found = len(value) if isinstance(value, dict) else 0
+    return found + sum(count_keys(item) for item in _items_of(value))
 
 
 def _items_of(value: object) -> list[object]:

@@ -74,9 +74,17 @@ def test_whatever_holds_the_identity_key_is_one_volume_for_all(compose: dict[str
     for name in (*NAMES, "setup"):
         entry = compose["services"][name]
         assert entry["environment"]["RAPPORT_HOME"] == home
-        assert [volume.partition(":")[2] for volume in entry["volumes"]] == [home]
+        assert home in [volume.partition(":")[2] for volume in entry["volumes"]]
     assert f"--home-dir {home}" in DOCKERFILE, "the image's own user owns the folder"
     assert set(compose["volumes"]) >= {"rapport", "kafka", "postgres"}
+
+
+def test_the_spool_lies_on_a_volume_of_ingest_alone_that_the_images_user_may_write(compose: dict[str, Any]) -> None:
+    folder = compose["services"]["ingest"]["environment"]["INGEST_SPOOL_DIR"]
+    users = [name for name, entry in compose["services"].items() if f"spool:{folder}" in entry.get("volumes", [])]
+    assert users == ["ingest"]
+    assert "spool" in compose["volumes"]
+    assert f"--owner rapport --group rapport --mode 0700 {folder}" in DOCKERFILE
 
 
 def test_the_setup_step_speaks_commands_that_exist(compose: dict[str, Any]) -> None:

@@ -1,4 +1,5 @@
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 from urllib.parse import unquote
@@ -210,7 +211,12 @@ async def test_live_says_so_and_ready_runs_the_checks() -> None:
     health = Health(timeout_s=0.05)
     health.add("good", pass_check)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(build_app(health)), base_url="http://shop") as client:
-        assert (await client.get("/readyz")).json() == {"status": "ready", "failing": [], "checks": {"good": "ok"}}
+        assert (await client.get("/readyz")).json() == {
+            "status": "ready",
+            "failing": [],
+            "checks": {"good": "ok"},
+            "pid": os.getpid(),
+        }
         health.add("kafka", fail_check)
         health.add("database", hang_check)
         answer = await client.get("/readyz")
