@@ -1,0 +1,1 @@
+"""What ingest asks of the outside beside its log and its database."""
