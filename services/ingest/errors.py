@@ -66,3 +66,34 @@ class SourceExists(Conflict):
 class KeyNotFound(NotFound):
     code = "key_not_found"
     title = "There is no such active key"
+
+
+class WebhookNotFound(NotFound):
+    code = "webhook_not_found"
+    title = "There is no such webhook"
+
+    def __init__(self) -> None:
+        super().__init__("The source is unknown, or has no webhook of this provider.")
+
+
+class SignatureInvalid(Unauthorized):
+    """Nothing is kept of it: anybody could have sent it."""
+
+    code = "invalid_signature"
+    title = "The webhook's signature isn't valid"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The delivery isn't signed, is signed with another secret, or was signed too long ago.",
+            headers={"WWW-Authenticate": 'Basic realm="rapport webhook"'},
+        )
+
+
+class WebhookPartNotFound(NotFound):
+    code = "webhook_part_not_found"
+    title = "The webhook has no such secret or mapping"
+
+
+class SnsAway(Unavailable):
+    code = "sns_away"
+    title = "Amazon SNS can't be asked right now"

@@ -18,14 +18,17 @@ from libs.messaging.policy import ConsumerPolicy
 from libs.messaging.producer import KafkaPublisher, PublisherOptions
 from services.ingest.adapters.spool import FileSpool
 from services.ingest.adapters.spooling_publisher import SpoolingPublisher
+from services.ingest.adapters.sns import HttpSns
 from services.ingest.api import ApiDeps, add_routes
 from services.ingest.api.gate import Gate
 from services.ingest.consumer import GROUP, build_handlers, sweep_rejections
 from services.ingest.handlers.parked import Replay
 from services.ingest.handlers.take_touchpoints import Intake
+from services.ingest.handlers.take_webhooks import WebhookIntake
 from services.ingest.settings import Settings
 from services.ingest.store.rejections import PostgresRejections
 from services.ingest.store.sources import PostgresSources
+from services.ingest.store.webhooks import PostgresWebhooks, WebhookCache
 
 HASTY = PublisherOptions(deadline_s=0.9)
 """What isn't acknowledged within a second (the deadline is looked at ten times a second) goes to the spool."""
@@ -51,6 +54,11 @@ async def build(settings: Settings) -> AsyncIterator[Deps]:
             publisher=publisher,
             new_id=runtime.new_id,
         )
+        webhook_store = PostgresWebhooks()
+        webhooks = WebhookCache(runtime.database, webhook_store)
+        await webhooks.start()
+        sns = HttpSns()
+        webhook_intake = WebhookIntake(intake, webhooks, runtime.access, sns)
         api = ApiDeps(
             settings=settings,
             clock=runtime.clock,
@@ -58,10 +66,13 @@ async def build(settings: Settings) -> AsyncIterator[Deps]:
             sources=runtime.access,
             intake=intake,
             gate=Gate(settings.max_pending_bytes),
-            replay=Replay(rejections, intake, runtime.access, runtime.clock),
+            replay=Replay(rejections, intake, runtime.access, runtime.clock, webhook_intake),
             rejections=rejections,
             source_store=PostgresSources(),
             refresh_access=runtime.access.refresh,
+            webhook_store=webhook_store,
+            webhook_intake=webhook_intake,
+            refresh_webhooks=webhooks.refresh,
         )
         consumer = BatchConsumer(
             group=GROUP,
@@ -73,7 +84,11 @@ async def build(settings: Settings) -> AsyncIterator[Deps]:
             policy=ConsumerPolicy(batch_max_records=settings.batch_max_records),
         )
         runtime.health.add("kafka", publisher.check_ready)
-        yield Deps(settings, runtime, api, consumer)
+        try:
+            yield Deps(settings, runtime, api, consumer)
+        finally:
+            await sns.close()
+            await webhooks.close()
 
 
 @asynccontextmanager

@@ -28,9 +28,12 @@ from services.ingest.domain.requests import Batch, read_batch, read_single
 from services.ingest.domain.vocabulary import Kind
 from services.ingest.handlers.parked import Replay
 from services.ingest.handlers.take_touchpoints import Intake, Receipt
+from services.ingest.handlers.take_webhooks import WebhookIntake
 from services.ingest.settings import Settings
+from services.ingest.store.fake_webhooks import FakeSns, FakeWebhooks
 from services.ingest.store.rejections import PostgresRejections
 from services.ingest.store.sources import PostgresSources
+from services.ingest.store.webhooks import PostgresWebhooks
 
 if TYPE_CHECKING:
     from libs.kit.db import Database
@@ -57,11 +60,14 @@ class World:
     sources: Mapping[str, Source] = field(default_factory=lambda: dict(SOURCES))
     max_pending_bytes: int = 64 * 1024 * 1024
     publisher: Publisher | None = None
+    webhooks: FakeWebhooks = field(default_factory=FakeWebhooks)
+    sns: FakeSns = field(default_factory=FakeSns)
 
     def __post_init__(self) -> None:
         self.access = FixedAccess(sources=self.sources, principals={"dev-api-key": Principal("dev", frozenset({"*"}))})
         ids = make_ids()
         self.intake = Intake(KEY, region="DE", publisher=self.publisher or self.broker.publisher(), new_id=lambda: next(ids))
+        self.webhook_intake = WebhookIntake(self.intake, self.webhooks, self.access, self.sns)
 
     def judge(
         self, body: object, *, source: Source = SERVER, kind: Kind | None = None, received_at: datetime | None = None
@@ -95,10 +101,13 @@ class World:
                 sources=self.access,
                 intake=self.intake,
                 gate=Gate(self.max_pending_bytes),
-                replay=Replay(rejections, self.intake, self.access, self.clock),
+                replay=Replay(rejections, self.intake, self.access, self.clock, self.webhook_intake),
                 rejections=rejections,
                 source_store=PostgresSources(),
                 refresh_access=refresh,
+                webhook_store=PostgresWebhooks(),
+                webhook_intake=self.webhook_intake,
+                refresh_webhooks=refresh,
             ),
         )
         return app

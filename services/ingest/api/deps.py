@@ -8,13 +8,17 @@ from libs.kit.db import Database
 from services.ingest.api.gate import Gate
 from services.ingest.handlers.parked import Replay
 from services.ingest.handlers.take_touchpoints import Intake
-from services.ingest.ports import RejectionStore, Sources, SourceStore
+from services.ingest.handlers.take_webhooks import WebhookIntake
+from services.ingest.ports import RejectionStore, Sources, SourceStore, WebhookStore
 from services.ingest.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class ApiDeps:
-    """`refresh_access` makes a change of sources or keys count in this process at once (elsewhere within 5 s)."""
+    """`refresh_access` makes a change of sources or keys count in this process at once (elsewhere within 5 s).
+
+    So does `refresh_webhooks` with a change of webhooks.
+    """
 
     settings: Settings
     clock: Clock
@@ -26,3 +30,6 @@ class ApiDeps:
     rejections: RejectionStore
     source_store: SourceStore
     refresh_access: Callable[[], Awaitable[None]]
+    webhook_store: WebhookStore
+    webhook_intake: WebhookIntake
+    refresh_webhooks: Callable[[], Awaitable[None]]

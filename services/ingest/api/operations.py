@@ -221,3 +221,59 @@ SDK_METRICS: Final[Mapping[str, Any]] = {
     "security": [],
     "responses": {"200": {"description": "Thank you"}},
 }
+_WEBHOOK_PLACE: Final = [
+    {"name": "provider", "in": "path", "required": True, "schema": {"type": "string"}},
+    {"name": "source_id", "in": "path", "required": True, "schema": {"type": "string"}},
+]
+WEBHOOK: Final[Mapping[str, Any]] = {
+    "tags": ["webhooks"],
+    "summary": "A delivery of a provider's webhook",
+    "description": "Proven by the provider's own signature. What is refused in it is parked and answered 200, what means nothing "
+    "to us is named under `ignored`. The same delivery twice has one effect.",
+    "security": [],
+    "parameters": _WEBHOOK_PLACE,
+    "requestBody": {
+        "required": True,
+        "description": "As the provider sends it: JSON, a form or a multipart form.",
+        "content": {
+            "application/json": {},
+            "application/x-www-form-urlencoded": {"schema": {"type": "object"}},
+            "multipart/form-data": {"schema": {"type": "object"}},
+        },
+    },
+    "responses": {
+        "200": {
+            "description": "Stored: the log has acknowledged it.",
+            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/WebhookReceipt"}}},
+        },
+        "401": {"description": "`invalid_signature`: nothing was kept."},
+        "404": {"description": "`webhook_not_found`"},
+        "413": {"description": "Larger than 1 MiB."},
+        "429": {"description": "Too much at once: `Retry-After` says when to send it again."},
+        "503": {"description": "Nothing was taken: send it again after `Retry-After`."},
+    },
+    "components": {
+        "WebhookReceipt": {
+            "type": "object",
+            "required": ["accepted", "rejected", "ignored"],
+            "properties": {**_RECEIPT_MEMBERS, "ignored": {"type": "array", "items": {"type": "string"}}},
+        }
+    },
+}
+WEBHOOK_HANDSHAKE: Final[Mapping[str, Any]] = {
+    "tags": ["webhooks"],
+    "summary": "A provider asks whether somebody is there",
+    "description": "Where the provider's mapping says so, the challenge is given back for a verify token that is a secret of it.",
+    "security": [],
+    "parameters": [
+        *_WEBHOOK_PLACE,
+        {"name": "hub.challenge", "in": "query", "required": False, "schema": {"type": "string"}},
+        {"name": "hub.verify_token", "in": "query", "required": False, "schema": {"type": "string"}},
+    ],
+    "responses": {
+        "200": {"description": "The challenge", "content": {"text/plain": {"schema": {"type": "string"}}}},
+        "401": {"description": "`invalid_signature`"},
+        "404": {"description": "`webhook_not_found`"},
+        "405": {"description": "This provider only sends."},
+    },
+}

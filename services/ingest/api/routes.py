@@ -3,11 +3,13 @@
 from fastapi import FastAPI
 
 from libs.kit.http import AsgiApp, add_raw_route, document_raw_route
-from services.ingest.api import operations, page, rejections, sources
+from services.ingest.api import operations, page, rejections, sources, webhook_endpoints
 from services.ingest.api.browser import BrowserEndpoints
 from services.ingest.api.deps import ApiDeps
 from services.ingest.api.touchpoints import OwnTouchpoints
 from services.ingest.api.tracking import Tracking
+from services.ingest.api.webhooks import PATH as WEBHOOK
+from services.ingest.api.webhooks import WebhookDeliveries
 from services.ingest.domain.routes import BATCH, OWN, SDK_METRICS, SINGLE
 from services.ingest.domain.vocabulary import Kind
 
@@ -42,7 +44,13 @@ def add_routes(app: FastAPI, deps: ApiDeps) -> None:
     document_raw_route(app, "/sourceConfig", "GET", operations.SOURCE_CONFIG)
     for path in (SDK_METRICS, _SETTINGS, "/sourceConfig"):
         _add(app, path, ["OPTIONS"], tracking.preflight)
+    deliveries = WebhookDeliveries(deps)
+    _add(app, WEBHOOK, ["POST"], deliveries.receive)
+    document_raw_route(app, WEBHOOK, "POST", operations.WEBHOOK)
+    _add(app, WEBHOOK, ["GET", "HEAD"], deliveries.greet)
+    document_raw_route(app, WEBHOOK, "GET", operations.WEBHOOK_HANDSHAKE)
     app.include_router(sources.build_router(deps))
+    app.include_router(webhook_endpoints.build_router(deps))
     app.include_router(rejections.build_router(deps))
     app.include_router(page.build_router(deps))
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from libs.events.codec import EventMalformed, decode
 from libs.events.envelope import Incoming
+from libs.events.topics import TOUCHPOINTS
 from libs.events.touchpoints import TouchpointRejected
 from libs.kit.clock import Clock
 from libs.messaging.outcomes import DUPLICATE, HANDLED, Ignored, Outcome, Reject
@@ -14,6 +15,7 @@ from services.ingest.domain.own import read_own_batch
 from services.ingest.domain.requests import Batch, read_batch, read_single
 from services.ingest.domain.routes import BATCH, OWN, SINGLE
 from services.ingest.handlers.take_touchpoints import Intake, Receipt
+from services.ingest.handlers.take_webhooks import WEBHOOKS, WebhookIntake
 from services.ingest.ports import ParkedRejection, Place, RejectionFilter, RejectionStore, Sources
 
 if TYPE_CHECKING:
@@ -62,11 +64,12 @@ def _read_rejection(message: Incoming) -> ParkedRejection | Ignored | Reject:
 class Replay:
     """Judges parked calls anew, as of their own receipt, by the source's present rules."""
 
-    def __init__(self, store: RejectionStore, intake: Intake, sources: Sources, clock: Clock) -> None:
+    def __init__(self, store: RejectionStore, intake: Intake, sources: Sources, clock: Clock, webhooks: WebhookIntake) -> None:
         self._store = store
         self._intake = intake
         self._sources = sources
         self._clock = clock
+        self._webhooks = webhooks
 
     async def replay_page(self, tx: "Tx", where: RejectionFilter, *, after: Place | None, limit: int) -> Replayed:
         """Send one page through: published first, forgotten after, so that a crash in between repeats what ids make harmless.
@@ -76,11 +79,16 @@ class Replay:
         parked = await self._store.lock(tx, where, after=after, limit=limit)
         done: list[ParkedRejection] = []
         for rejection in parked:
-            receipt = self._judge(rejection)
-            if receipt is None or (receipt.rejected and not receipt.accepted):
-                if receipt is not None:
-                    again = receipt.rejected[0]
-                    await self._store.update_reason(tx, rejection.id, again.reason.value, again.detail)
+            is_webhook = rejection.path.startswith(WEBHOOKS)
+            receipt = self._webhooks.judge_parked(rejection) if is_webhook else self._judge(rejection)
+            if receipt is None:
+                continue
+            if receipt.rejected and (is_webhook or not receipt.accepted):
+                again = receipt.rejected[0]
+                await self._store.update_reason(tx, rejection.id, again.reason.value, again.detail)
+                if receipt.accepted:
+                    # A delivery stays parked while anything in it is refused; the rest of it is taken all the same.
+                    await self._intake.publish(drop_rejected(receipt))
                 continue
             await self._intake.publish(receipt)
             done.append(rejection)
@@ -106,6 +114,11 @@ class Replay:
         if rejection.path == OWN:
             return self._intake.judge_own(arrival, batch, make_id=make_id)
         return self._intake.judge_calls(arrival, batch, kind=SINGLE.get(rejection.path), make_id=make_id)
+
+
+def drop_rejected(receipt: Receipt) -> Receipt:
+    """Only what was accepted."""
+    return Receipt(receipt.accepted, [], [record for record in receipt.outgoing if record.topic == TOUCHPOINTS.name])
 
 
 def _read_body(rejection: ParkedRejection) -> object:

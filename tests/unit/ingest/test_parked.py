@@ -34,8 +34,13 @@ class Yard:
         await Parking(self.store)(TX, self.world.broker.records("touchpoint-rejections"))
 
     async def replay(self, *, sources: dict[str, Source] | None = None, limit: int = 100) -> Replayed:
-        world = World(broker=self.world.broker, clock=self.world.clock, sources=sources or self.world.sources)
-        replay = Replay(self.store, world.intake, world.access, world.clock)
+        world = World(
+            broker=self.world.broker,
+            clock=self.world.clock,
+            sources=sources or self.world.sources,
+            webhooks=self.world.webhooks,
+        )
+        replay = Replay(self.store, world.intake, world.access, world.clock, world.webhook_intake)
         return await replay.replay_page(TX, EVERYTHING, after=None, limit=limit)
 
     async def parked(self) -> list[str]:
