@@ -16,9 +16,9 @@ from libs.messaging.consumer import BatchConsumer
 from libs.messaging.kafka_source import KafkaSource
 from libs.messaging.policy import ConsumerPolicy
 from libs.messaging.producer import KafkaPublisher, PublisherOptions
+from services.ingest.adapters.sns import HttpSns
 from services.ingest.adapters.spool import FileSpool
 from services.ingest.adapters.spooling_publisher import SpoolingPublisher
-from services.ingest.adapters.sns import HttpSns
 from services.ingest.api import ApiDeps, add_routes
 from services.ingest.api.gate import Gate
 from services.ingest.consumer import GROUP, build_handlers, sweep_rejections

@@ -185,6 +185,8 @@ class Spool(Protocol):
     async def rest(self) -> None:
         """Nothing is expected soon: give up what isn't needed. Raises OSError."""
         ...
+
+
 class Webhooks(Protocol):
     """Looks endpoints of webhooks up in memory. None: the source has none of that provider.
 

@@ -186,11 +186,6 @@ import asyncio, sys
 from pathlib import Path
 from libs.events.envelope import Outgoing
 from services.ingest.adapters.spool import FileSpool
-from services.ingest.main import open_gateway_publisher
-from services.ingest.settings import Settings
-
-if TYPE_CHECKING:
-    from libs.durable.runtime import Runtime
 
 async def main():
     spool = await FileSpool.open(Path(sys.argv[1]), max_bytes=64 * 1024 * 1024)
