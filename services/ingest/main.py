@@ -17,6 +17,7 @@ from libs.messaging.policy import ConsumerPolicy
 from services.ingest.api import ApiDeps, add_routes
 from services.ingest.api.gate import Gate
 from services.ingest.consumer import GROUP, build_handlers, sweep_rejections
+from services.ingest.domain.devices import load_patterns
 from services.ingest.handlers.parked import Replay
 from services.ingest.handlers.take_touchpoints import Intake
 from services.ingest.settings import Settings
@@ -70,6 +71,7 @@ async def build(settings: Settings) -> AsyncIterator[Deps]:
 
 
 def create_app(deps: Deps) -> FastAPI:
+    load_patterns()
     runtime = deps.runtime
     app = create_kit_app(
         service=GROUP,
