@@ -74,7 +74,7 @@ bench: $(READY) ## Measure speed; writes bench/reports/latest.json
 	$(BIN)/python -m bench $(ARGS)
 
 .PHONY: docs
-docs: $(READY) ## Generate schemas, examples, AsyncAPI and docs/events.md from the code
+docs: $(READY) ## Generate schemas, examples, AsyncAPI, docs/events.md and docs/touchpoints.md from the code
 	$(BIN)/python -m libs.events.documents $(ARGS)
 
 .PHONY: lock

@@ -31,11 +31,17 @@ SOURCE = Source("bench", "Bench", "server", verified=True)
 KEY = IdentityKey(b"only for measuring: 32 bytes ...")
 BATCH = 100
 CUSTOMERS = 5000
-MIXES = ("plain", "traits", "orders")
+MIXES = ("plain", "traits", "browser", "orders")
+AGENTS = tuple(
+    f"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{version}.0.0.0 Safari/537.36"
+    for version in range(60, 160)
+)
 
 
 def make_event(random: Random, number: int, mix: str) -> dict[str, Any]:
-    """About 600 bytes, as a server SDK sends them; `traits` names e-mail and phone too, `orders` has two lines."""
+    """About 600 bytes, as a server SDK sends them; `traits` names e-mail and phone too, `browser` the page and the user agent,
+    `orders` has two lines.
+    """
     customer = random.randrange(CUSTOMERS)
     event: dict[str, Any] = {
         "type": "track",
@@ -59,6 +65,9 @@ def make_event(random: Random, number: int, mix: str) -> dict[str, Any]:
     }
     if mix == "traits":
         event["context"]["traits"] = {"email": f"Ada{customer}@Example.com", "phone": f"+4915112{customer:06}"}
+    if mix == "browser":
+        page = {"url": "https://shop.example/p/123?utm_source=x", "path": "/p/123", "title": "Trail runner", "referrer": ""}
+        event["context"] |= {"page": page, "userAgent": AGENTS[customer % len(AGENTS)]}
     if mix == "orders":
         lines = [{"product_id": f"p{n}", "sku": f"s{n}", "category": "shoes", "price": 44.99, "quantity": 1} for n in range(2)]
         event["event"] = "Order Completed"

@@ -8,7 +8,7 @@ from msgspec import Meta, Raw, Struct
 
 from libs.events.fields import Instant, JsonObject
 from libs.kit.ids import Id, make_uuid8
-from libs.orders.statements import OrderStatement
+from libs.orders.statements import Money, OrderLine, OrderStatement
 
 Kind = Literal["track", "identify", "page", "screen", "group", "alias"]
 Channel = Literal["web", "mobile", "pos", "social", "support", "email", "sms", "push", "server", "import"]
@@ -44,13 +44,35 @@ class ConsentStatement(Struct, frozen=True, omit_defaults=True):
     wording_version: str | None = None
 
 
+class Page(Struct, frozen=True, omit_defaults=True):
+    """The page it came from. Addresses without query, fragment and credentials; the context has them as sent."""
+
+    url: str | None = None
+    path: str | None = None
+    title: str | None = None
+    referrer: str | None = None
+
+
+class Device(Struct, frozen=True, omit_defaults=True):
+    """What the user agent says of the device, named as uap-core names them.
+
+    `kind` is desktop, mobile, tablet, tv or console. `bot`: a program (crawler, page test, script), not a person.
+    """
+
+    kind: str | None = None
+    browser: str | None = None
+    os: str | None = None
+    bot: bool = False
+
+
 class TouchpointRecorded(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A touchpoint as ingest accepted it.
 
     `identifiers` stand strongest first (libs.identity.STRENGTH) and are never empty; the first is the Kafka key.
     `occurred_at` is the corrected time t, `original_at` the customer's own word where it differs.
     `properties`, `traits` and `context` are JSON objects exactly as sent (reserved traits keep the sender's spelling).
-    `order` is set on Order Completed/Updated/Cancelled/Refunded; `flags` name what was repaired.
+    `order` is set on Order Completed/Updated/Cancelled/Refunded: exact decimals, for those who settle orders. `money` is the
+    amount it states in minor units, where its currency is known, and `lines` its lines in short. `flags` name what was repaired.
     """
 
     TYPE: ClassVar[str] = "rapport.touchpoint.recorded.v1"
@@ -74,6 +96,10 @@ class TouchpointRecorded(Struct, frozen=True, kw_only=True, omit_defaults=True):
     campaign: Campaign | None = None
     consent: tuple[ConsentStatement, ...] = ()
     flags: tuple[str, ...] = ()
+    money: Money | None = None
+    lines: tuple[OrderLine, ...] = ()
+    page: Page | None = None
+    device: Device | None = None
 
 
 class TouchpointRejected(Struct, frozen=True, kw_only=True, omit_defaults=True):

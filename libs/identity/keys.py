@@ -32,14 +32,14 @@ class IdentityKey:
     `fingerprint` tells keys apart without revealing them (32 hexadecimal digits); it is stored beside the data at install.
     """
 
-    __slots__ = ("_cached", "fingerprint")
+    __slots__ = ("_begun", "_cached", "fingerprint")
 
     def __init__(self, key: bytes) -> None:
         if not _MIN_KEY_BYTES <= len(key) <= _MAX_KEY_BYTES:
             raise IdentityKeyInvalid(f"an identity key has {_MIN_KEY_BYTES} to {_MAX_KEY_BYTES} bytes, this one has {len(key)}")
         self.fingerprint: str = blake2b(b"rapport", digest_size=16, key=key, person=b"fingerprint").hexdigest()
 
-        begun = _begin_fragment(key)
+        begun = self._begun = _begin_fragment(key)
 
         @lru_cache(maxsize=_CACHED_FRAGMENTS)
         def cached(kind: str, value: str, epoch: int) -> UUID:
@@ -60,6 +60,10 @@ class IdentityKey:
     def fragment_id(self, kind: str, value: str, epoch: int = 0) -> UUID:
         """The id of an identifier's fragment. `value` must be normalised; ids lately asked for are remembered."""
         return self._cached(kind, value, epoch)
+
+    def work_out_fragment_id(self, kind: str, value: str) -> UUID:
+        """The same, of epoch 0, without remembering it: for those who remember what they make of it."""
+        return _hash_fragment(self._begun, kind, value, 0)
 
     def __repr__(self) -> str:
         return f"IdentityKey(fingerprint={self.fingerprint})"

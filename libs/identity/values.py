@@ -12,10 +12,9 @@ Every normal form is its own normal form, so what an API shows may be sent back 
 import math
 import re
 from decimal import Decimal
-from functools import lru_cache
 from typing import Final
 
-import phonenumbers
+from libs.identity.phones import normalise_phone
 
 DEFAULT_REGION: Final = "DE"
 
@@ -43,7 +42,6 @@ BLOCKED: Final = frozenset(
 _ZEROS_AND_HYPHENS: Final = re.compile(r"[0-]*")
 _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 _MAX_NUMBER_BITS: Final = 4096
-_PHONE_CACHE_SIZE: Final = 65_536  # phonenumbers takes some 25 us a call
 
 
 def is_blocked(text: str) -> bool:
@@ -97,26 +95,6 @@ def normalise(kind: str, value: object, *, region: str = DEFAULT_REGION) -> str 
     if kind == "email":
         return text.lower()
     if kind == "phone":
-        return _normalise_phone(text, region)
+        phone = normalise_phone(text, region)
+        return None if is_blocked(phone.removeprefix("+")) else phone
     return text
-
-
-@lru_cache(maxsize=_PHONE_CACHE_SIZE)
-def _normalise_phone(text: str, region: str) -> str | None:
-    """E.164, or digits. The digits alone are tried too, so that a second pass cannot find what the first one missed."""
-    digits = "".join(str(int(char)) for char in text if char.isdecimal())
-    if text.startswith(("+", "\uff0b")):
-        digits = f"+{digits}"
-    for candidate in (text, digits):
-        number = _parse_phone(candidate, region)
-        if number is not None:
-            return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
-    return None if is_blocked(digits.removeprefix("+")) else digits
-
-
-def _parse_phone(text: str, region: str) -> phonenumbers.PhoneNumber | None:
-    try:
-        number = phonenumbers.parse(text, region)
-    except phonenumbers.NumberParseException:
-        return None
-    return number if phonenumbers.is_valid_number(number) else None

@@ -20,3 +20,25 @@ class OrderStatement(Struct, frozen=True, kw_only=True, omit_defaults=True):
     amount: str | None = None
     currency: str | None = None
     default_currency: str = "EUR"
+
+
+class Money(Struct, frozen=True):
+    """Whole minor units of an ISO 4217 currency: 19.99 EUR is 1999, 1999 JPY is 1999."""
+
+    amount_minor: int
+    currency: str
+
+
+class OrderLine(Struct, frozen=True, omit_defaults=True):
+    """One line of an order, in short. `quantity` is the exact decimal sent.
+
+    `amount_minor` is price x quantity less the line's discount, rounded once, half to even, in the currency of the order's money;
+    None where the line names no price or the currency isn't known. Rounded line by line, so the sum may differ from the order's.
+    """
+
+    product_id: str | None = None
+    sku: str | None = None
+    name: str | None = None
+    category: str | None = None
+    quantity: str = "1"
+    amount_minor: int | None = None

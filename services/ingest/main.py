@@ -22,6 +22,7 @@ from services.ingest.adapters.spooling_publisher import SpoolingPublisher
 from services.ingest.api import ApiDeps, add_routes
 from services.ingest.api.gate import Gate
 from services.ingest.consumer import GROUP, build_handlers, sweep_rejections
+from services.ingest.domain.devices import load_patterns
 from services.ingest.handlers.parked import Replay
 from services.ingest.handlers.take_touchpoints import Intake
 from services.ingest.handlers.take_webhooks import WebhookIntake
@@ -110,6 +111,7 @@ async def open_gateway_publisher(settings: Settings, runtime: Runtime) -> AsyncI
 
 
 def create_app(deps: Deps) -> FastAPI:
+    load_patterns()
     runtime = deps.runtime
     app = create_kit_app(
         service=GROUP,

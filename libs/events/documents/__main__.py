@@ -1,4 +1,4 @@
-"""`python -m libs.events.documents [--check]`: write, or compare, every file made from the event classes."""
+"""`python -m libs.events.documents [--check]`: write, or compare, what is made from the event classes and the catalogue."""
 
 import argparse
 import sys
@@ -14,6 +14,8 @@ from libs.events.documents.compatibility import find_breaks
 from libs.events.documents.examples import build_examples, render_examples
 from libs.events.documents.pages import render_page
 from libs.events.documents.schemas import build_schema
+from libs.events.documents.vocabulary import render_vocabulary
+from libs.vocabulary import CATALOGUE
 
 ROOT: Final = Path(__file__).parents[3]
 SCHEMAS: Final = Path("libs/events/schemas")
@@ -29,6 +31,7 @@ def render_all() -> Mapping[Path, bytes]:
         files[EXAMPLES / f"{name}.json"] = render_examples(examples[name])
     files[Path("docs/asyncapi.yaml")] = render_asyncapi(examples)
     files[Path("docs/events.md")] = render_page(examples)
+    files[Path("docs/touchpoints.md")] = render_vocabulary(CATALOGUE)
     return files
 
 

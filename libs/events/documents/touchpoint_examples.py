@@ -13,8 +13,16 @@ from libs.events.documents.story import (
     name,
     touch,
 )
-from libs.events.touchpoints import Campaign, ConsentStatement, TouchpointRecorded, TouchpointRejected, compute_touchpoint_id
-from libs.orders.statements import OrderStatement
+from libs.events.touchpoints import (
+    Campaign,
+    ConsentStatement,
+    Device,
+    Page,
+    TouchpointRecorded,
+    TouchpointRejected,
+    compute_touchpoint_id,
+)
+from libs.orders.statements import Money, OrderLine, OrderStatement
 
 PAGE: Final = touch(
     "ajs-1",
@@ -25,8 +33,14 @@ PAGE: Final = touch(
     channel="web",
     source_id="dev-web",
     properties={"path": "/shoes", "title": "Shoes", "url": "https://shop.example/shoes?utm_source=newsletter"},
-    context={"campaign": {"source": "newsletter", "medium": "email", "name": "spring"}, "locale": "de-DE"},
+    context={
+        "campaign": {"source": "newsletter", "medium": "email", "name": "spring"},
+        "locale": "de-DE",
+        "userAgent": "Mozilla/5.0 (X11; Linux x86_64; rv:142.0) Gecko/20100101 Firefox/142.0",
+    },
     campaign=Campaign(source="newsletter", medium="email", campaign="spring"),
+    page=Page(url="https://shop.example/shoes", path="/shoes", title="Shoes"),
+    device=Device(kind="desktop", browser="Firefox", os="Linux"),
 )
 ORDER: Final = touch(
     "order-1001",
@@ -41,6 +55,8 @@ ORDER: Final = touch(
         "products": [{"product_id": "p1", "name": "Running shoe", "category": "shoes", "price": 119.95, "quantity": 1}],
     },
     order=OrderStatement(step="completed", order_id="1001", amount="119.95", currency="EUR"),
+    money=Money(11995, "EUR"),
+    lines=(OrderLine(product_id="p1", name="Running shoe", category="shoes", amount_minor=11995),),
 )
 IDENTIFY: Final = touch(
     "ajs-2",
@@ -81,6 +97,7 @@ STORY: Final[tuple[tuple[str, TouchpointRecorded], ...]] = (
             USER,
             properties={"order_id": "1001", "total": 109.95, "currency": "EUR"},
             order=OrderStatement(step="updated", order_id="1001", amount="109.95", currency="EUR"),
+            money=Money(10995, "EUR"),
         ),
     ),
     (
@@ -105,6 +122,7 @@ STORY: Final[tuple[tuple[str, TouchpointRecorded], ...]] = (
             received_at=minutes(6),
             properties={"order_id": "till-9:4711", "total": 5400, "store_id": "tokyo"},
             order=OrderStatement(step="completed", order_id="till-9:4711", amount="5400", default_currency="JPY"),
+            money=Money(5400, "JPY"),
             flags=("currency_defaulted",),
         ),
     ),

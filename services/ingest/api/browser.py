@@ -11,7 +11,7 @@ from libs.kit.metrics import counter
 from libs.kit.trace import current_traceparent
 from services.ingest.api.cors import ANSWER
 from services.ingest.api.deps import ApiDeps
-from services.ingest.api.write_keys import authorise, find_key
+from services.ingest.api.write_keys import authorise, find_key, find_user_agent
 from services.ingest.domain.arrivals import Arrival
 from services.ingest.domain.pixels import read_pixel
 from services.ingest.domain.requests import find_write_key, read_single
@@ -79,8 +79,10 @@ class BrowserEndpoints:
         """Whatever goes wrong is no image's business: a mail client shows a broken one and never sends again."""
         body = read_pixel(scope["query_string"])
         try:
-            source = authorise(self._deps.sources, find_key(scope, dict(scope["headers"]), lambda: find_write_key(body)))
-            arrival = Arrival(source, path, self._deps.clock.now(), current_traceparent())
+            headers = dict(scope["headers"])
+            source = authorise(self._deps.sources, find_key(scope, headers, lambda: find_write_key(body)))
+            now = self._deps.clock.now()
+            arrival = Arrival(source, path, now, current_traceparent(), find_user_agent(source, headers))
             with self._deps.gate.admit(len(body)):
                 await self._deps.intake.take_calls(arrival, read_single(body), kind=kind)
         except RapportError as error:

@@ -13,6 +13,8 @@ from services.ingest.ports import Sources
 
 Headers = Mapping[bytes, bytes]
 
+_WEB = "web"
+
 
 def find_key(scope: Scope, headers: Headers, read_body_key: Callable[[], str | None]) -> str | None:
     """Basic user, else X-Write-Key, else the query's writeKey, else what the body carries. Empty ones count as missing."""
@@ -55,3 +57,9 @@ def authorise(sources: Sources, key: str | None) -> Source:
     if source is None:
         raise InvalidWriteKey
     return source
+
+
+def find_user_agent(source: Source, headers: Headers) -> str | None:
+    """The visitor's own, where browsers speak for themselves; None for requests that a server or an app's SDK makes."""
+    agent = headers.get(b"user-agent") if source.kind == _WEB else None
+    return None if agent is None else agent.decode("latin-1")

@@ -12,13 +12,28 @@ _NUMBER: Final = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,6})?"
 _LEAST_EXPONENT: Final = -400
 """Below the smallest double: digits that only noise could have."""
 _MAX_DIGITS: Final = 1000
+_USUAL_CHARS: Final = 32
+_LEAST_PLAIN: Final = -6
+"""Decimals from here on are written without an exponent."""
+_TOO_LARGE_DIGITS: Final = MAX_AMOUNT.adjusted()
+_LEAST_TOO_LARGE: Final = int(MAX_AMOUNT)
 # Wide enough for every product and sum within the bounds, so nothing is ever rounded here; it would raise.
 _EXACT: Final = Context(prec=4000, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[Inexact])
 ZERO: Final = Decimal(0)
 
 
-def read_amount(field: str, value: object) -> tuple[Decimal, bool] | Refusal | None:
-    """The decimal in a field, and whether it came as text; None where the field states nothing (absent or null).
+def read_usual(value: object) -> Decimal | None:
+    """A short way to nearly all amounts: a number, not negative, below the greatest, of few decimals. None: read it in full."""
+    if type(value) is int:
+        return Decimal(value) if 0 <= value < _LEAST_TOO_LARGE else None
+    if type(value) is not Decimal or not value.is_finite() or value.is_signed():
+        return None
+    is_plain = _LEAST_PLAIN <= value.adjusted() < _TOO_LARGE_DIGITS and len(str(value)) <= _USUAL_CHARS
+    return value if is_plain else None
+
+
+def read_amount(field: str, value: object) -> Decimal | Refusal | None:
+    """The decimal in a field, text or number; None where the field states nothing (absent or null).
 
     Numbers must have been decoded to int or Decimal, never to float, so that what was sent is what counts.
     """
@@ -42,7 +57,7 @@ def read_amount(field: str, value: object) -> tuple[Decimal, bool] | Refusal | N
         return Refusal(Reason.AMOUNT_NEGATIVE, f"{field} is negative")
     if number >= MAX_AMOUNT or _digits_below_one(number) > -_LEAST_EXPONENT:
         return Refusal(Reason.AMOUNT_INVALID, f"{field} is beyond what money can be")
-    return number, isinstance(value, str)
+    return number
 
 
 def is_finite(number: Decimal) -> bool:

@@ -16,9 +16,13 @@ class ArrivalSource(SourceRules, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """`path` is the address without a trailing slash: where the same body would be sent again."""
+    """`path` is the address without a trailing slash: where the same body would be sent again.
+
+    `user_agent`: the visitor's, where a browser speaks for itself; that of other requests is an SDK's.
+    """
 
     source: ArrivalSource
     path: str
     received_at: datetime
     traceparent: str | None = None
+    user_agent: str | None = None

@@ -1,5 +1,6 @@
 """Where a visit came from: the campaign it states, else the network of a click id, else the host of an external referrer."""
 
+import re
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ CLICK_IDS: Final[Mapping[str, str]] = {
     "twclid": "twitter",
     "li_fat_id": "linkedin",
 }
+_MAY_HAVE_CLICK_ID: Final = re.compile(f"(?:{'|'.join(CLICK_IDS)})=")
 
 
 class Origin(NamedTuple):
@@ -53,7 +55,7 @@ def _text(value: object) -> str:
 
 def _find_click_id(text: str) -> str | None:
     """The network of the first click id (in the order above) that a URL or its query carries with a value."""
-    if "=" not in text:
+    if _MAY_HAVE_CLICK_ID.search(text) is None:
         return None
     _, _, query = text.rpartition("?")
     query, _, _ = query.partition("#")

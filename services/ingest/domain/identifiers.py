@@ -16,7 +16,8 @@ I = TypeVar("I")  # noqa: E741 - an identifier
 Claim = tuple[str, object]
 """A kind and the value as sent."""
 
-_REMEMBERED: Final = 131_072
+_REMEMBERED: Final = 65_536
+"""Some 600 bytes each; one that has to be made again costs a few microseconds."""
 _OWN_KINDS: Final = frozenset({"anonymous_id", "device_id"})
 _PERSON_TRAITS: Final = ("loyalty_card", "email", "phone")
 
@@ -58,28 +59,23 @@ class IdentifierBook(Generic[I]):
                 return None
             if len(value) > IDENTIFIER_CHARS:
                 return Refusal(Reason.IDENTIFIER_TOO_LONG, f"a {kind} of more than {IDENTIFIER_CHARS} characters")
-            fragment = key.fragment_id(kind, value)
+            fragment = key.work_out_fragment_id(kind, value)
             return Named(strength_key(kind, value), str(fragment), make(kind, value, fragment, verified))
 
         self._name = name
-
-    def name(self, kind: str, value: object, *, verified: bool) -> Named[I] | Refusal | None:
-        text = value if type(value) is str else to_text(value)
-        if not text:
-            return None
-        # A browser is the only one to know its own anonymous id: nobody could verify more.
-        return self._name(kind, text, verified or kind in _OWN_KINDS)
 
     def name_all(self, claims: Iterable[Claim], *, verified: bool) -> list[Named[I]] | Refusal:
         """Each identifier once, strongest first. Refused where nobody is left, or too many are."""
         found: list[Named[I]] = []
         for kind, value in claims:
-            named = self.name(kind, value, verified=verified)
+            text = value if type(value) is str else to_text(value)
+            # A browser is the only one to know its own anonymous id: nobody could verify more.
+            named = self._name(kind, text, verified or kind in _OWN_KINDS) if text else None
             if named is None:
                 continue
             if isinstance(named, Refusal):
                 return named
-            if named not in found:
+            if not found or named not in found:
                 found.append(named)
         if not found:
             return Refusal(Reason.NO_IDENTIFIER, "no identifier, or only values that identify nobody")

@@ -7,13 +7,17 @@ from uuid import UUID
 import msgspec
 from msgspec import Raw, Struct
 
-from libs.orders.statements import OrderStatement
+from libs.orders.statements import Money, OrderLine, OrderStatement
+from libs.vocabulary import CATALOGUE
+from services.ingest.domain.aliases import add_standard_names
 from services.ingest.domain.calls import Call, Object, Payload
 from services.ingest.domain.campaigns import Origin, derive_origin
 from services.ingest.domain.consents import ConsentWord, read_consents
+from services.ingest.domain.devices import Device, read_device
 from services.ingest.domain.identifiers import IdentifierBook, Named, SourceRules
 from services.ingest.domain.limits import NAME_CHARS
-from services.ingest.domain.orders import add_standard_names, read_order
+from services.ingest.domain.orders import read_order
+from services.ingest.domain.pages import Page, read_page
 from services.ingest.domain.reasons import Flag, Reason, Refusal
 from services.ingest.domain.times import Timing, correct_time
 from services.ingest.domain.tolerant import encode, to_decimal
@@ -22,14 +26,26 @@ from services.ingest.domain.vocabulary import (
     ORDER_STEPS,
     Channel,
     Kind,
+    OrderStep,
     choose_channel,
-    has_products,
+    is_like_standard,
     name_call,
 )
 
 I = TypeVar("I")  # noqa: E741 - an identifier
 
+_STANDARD: Final = frozenset(CATALOGUE.names)
 _EXACT: Final = msgspec.json.Decoder(Object, float_hook=to_decimal)
+
+
+class _Stated(Struct, frozen=True):
+    """The properties as they are to be recorded, and what they say of an order."""
+
+    properties: Raw
+    order: OrderStatement | None = None
+    money: Money | None = None
+    lines: tuple[OrderLine, ...] = ()
+    flags: tuple[Flag, ...] = ()
 
 
 class Draft(Struct, Generic[I]):
@@ -47,6 +63,10 @@ class Draft(Struct, Generic[I]):
     traits: Raw
     context: Raw
     order: OrderStatement | None
+    money: Money | None
+    lines: tuple[OrderLine, ...]
+    page: Page | None
+    device: Device | None
     origin: Origin | None
     consents: tuple[ConsentWord, ...]
     flags: tuple[Flag, ...]
@@ -60,8 +80,12 @@ def normalise(
     received_at: datetime,
     skew: timedelta,
     book: IdentifierBook[I],
+    user_agent: str | None = None,
 ) -> Draft[I] | Refusal:
-    """Judge a call: whom it is about, what it is called, when it happened, what it says of orders, consent and campaigns."""
+    """Judge a call: whom it is about, what it is called, when it happened, what it says of orders, consent and campaigns.
+
+    `user_agent`: the request's, where a visitor's own browser sent it.
+    """
     name = name_call(call.kind, call.name)
     if name is None:
         return Refusal(Reason.NAME_MISSING, "a track call without `event`")
@@ -78,25 +102,29 @@ def normalise(
     stated = _read_properties(name, call, touchpoint_id, source.default_currency)
     if isinstance(stated, Refusal):
         return stated
-    properties, order, flags = stated
-    occurred_at, original_at, time_flags = _read_time(name, call, skew, received_at)
-    consents, consent_flags = read_consents(name, call.properties.value, call.context.value)
+    timing = _read_time(name, call, skew, received_at)
+    context, properties = call.context.value, call.properties.value
+    consents, consent_flags = read_consents(name, properties, context)
     return Draft(
         call.kind,
         name,
         choose_channel(call.channel, source.default_channel, call.kind),
-        occurred_at,
-        original_at,
+        timing.occurred_at,
+        timing.original_at,
         identifiers,
         previous,
         call.group_id,
-        properties,
+        stated.properties,
         call.traits.raw,
         call.context.raw,
-        order,
-        derive_origin(call.context.value),
+        stated.order,
+        stated.money,
+        stated.lines,
+        read_page(call.kind, context, properties),
+        read_device(context, user_agent),
+        derive_origin(context),
         consents,
-        call.flags + flags + time_flags + consent_flags,
+        call.flags + stated.flags + timing.flags + consent_flags,
     )
 
 
@@ -108,31 +136,29 @@ def _read_time(name: str, call: Call, skew: timedelta, received_at: datetime) ->
     return timing
 
 
-def _read_properties(
-    name: str, call: Call, touchpoint_id: UUID, default_currency: str
-) -> tuple[Raw, OrderStatement | None, tuple[Flag, ...]] | Refusal:
-    if call.kind == "track" and has_products(name):
-        return _read_commerce(name, call.properties, touchpoint_id, default_currency)
-    if call.kind in ("page", "screen"):
-        return _add_page_names(call), None, ()
-    return call.properties.raw, None, ()
-
-
-def _read_commerce(
-    name: str, payload: Payload, touchpoint_id: UUID, default_currency: str
-) -> tuple[Raw, OrderStatement | None, tuple[Flag, ...]] | Refusal:
-    """Properties under their standard names (as sent where nothing had to change), the order's statement, and flags."""
-    properties = _EXACT.decode(payload.raw)
-    renamed = add_standard_names(properties)
-    flags: tuple[Flag, ...] = (Flag.ALIASES,) if renamed else ()
+def _read_properties(name: str, call: Call, touchpoint_id: UUID, default_currency: str) -> _Stated | Refusal:
+    if call.kind != "track":
+        return _Stated(_add_page_names(call) if call.kind in ("page", "screen") else call.properties.raw)
+    if name not in _STANDARD:
+        return _Stated(call.properties.raw, flags=(Flag.NAME_LIKE_STANDARD,) if is_like_standard(name) else ())
+    payload = add_standard_names(name, call.properties)
+    flags: tuple[Flag, ...] = () if payload is call.properties else (Flag.ALIASES,)
     step = ORDER_STEPS.get(name)
-    if step is None:
-        return (Raw(encode(properties)) if renamed else payload.raw), None, flags
+    return (
+        _Stated(payload.raw, flags=flags) if step is None else _read_order(step, payload, flags, touchpoint_id, default_currency)
+    )
+
+
+def _read_order(
+    step: OrderStep, payload: Payload, flags: tuple[Flag, ...], touchpoint_id: UUID, default_currency: str
+) -> _Stated | Refusal:
+    """Decoded a second time, now to the decimals that were sent."""
+    properties = _EXACT.decode(payload.raw)
     reading = read_order(step, properties, touchpoint_id=str(touchpoint_id), default_currency=default_currency)
     if isinstance(reading, Refusal):
         return reading
-    changed = renamed or reading.changed
-    return (Raw(encode(properties)) if changed else payload.raw), reading.statement, flags + reading.flags
+    raw = Raw(encode(properties)) if reading.changed else payload.raw
+    return _Stated(raw, reading.statement, reading.money, reading.lines, flags + reading.flags)
 
 
 def _add_page_names(call: Call) -> Raw:

@@ -1,37 +1,42 @@
-"""What a touchpoint says of an order: `Order Completed | Updated | Cancelled | Refunded` as one exact statement.
+"""What a touchpoint says of an order: `Order Completed | Updated | Cancelled | Refunded` as one exact statement, and its lines.
 
 Decides which field states the amount, what is repaired and what is refused; settling orders is libs.orders'.
 """
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 from libs.identity import to_text
-from libs.orders.currencies import MAX_AMOUNT, is_currency
-from libs.orders.statements import OrderStatement
-from services.ingest.domain.amounts import ZERO, add, multiply, read_amount, subtract, to_plain
+from libs.orders.currencies import MAX_AMOUNT, is_currency, to_minor
+from libs.orders.statements import Money, OrderLine, OrderStatement
+from services.ingest.domain.amounts import ZERO, add, multiply, read_amount, read_usual, subtract, to_plain
 from services.ingest.domain.limits import IDENTIFIER_CHARS
 from services.ingest.domain.reasons import Flag, Reason, Refusal
 from services.ingest.domain.vocabulary import OrderStep
 
 Properties = dict[str, object]
 
-_ORDER_AMOUNTS = ("revenue", "total", "subtotal", "tax", "shipping", "discount", "value", "price")
-_LINE_AMOUNTS = ("price", "quantity", "discount", "total", "revenue", "subtotal", "tax", "shipping", "value")
+_ORDER_AMOUNTS = frozenset({"revenue", "total", "subtotal", "tax", "shipping", "discount", "value", "price"})
+_LINE_AMOUNTS = _ORDER_AMOUNTS | {"quantity"}
+_LINE_TEXTS = ("product_id", "sku", "name", "category")
+ONE = Decimal(1)
 _STATED_BY: dict[OrderStep, tuple[str, ...]] = {
     "completed": ("revenue", "total"),
     "updated": ("revenue", "total"),
     "cancelled": (),
     "refunded": ("total", "revenue"),
 }
-ONE = Decimal(1)
 
 
 class OrderReading(NamedTuple):
-    """The statement; what was repaired; whether `properties` were changed by it (in place) and must be written anew."""
+    """The statement, in exact decimals; what it comes to in minor units, where the currency is known; the lines in short; what
+    was repaired; whether `properties` were changed by it (in place) and must be written anew.
+    """
 
     statement: OrderStatement
+    money: Money | None
+    lines: tuple[OrderLine, ...]
     flags: tuple[Flag, ...]
     changed: bool
 
@@ -42,28 +47,11 @@ class _Amounts(NamedTuple):
     as_text: bool
 
 
-def add_standard_names(properties: Properties) -> bool:
-    """Go's typed helpers write `orderId`, and `id` and `sky` (sic) in products: the standard names come to stand beside them."""
-    changed = _add_name(properties, "orderId", "order_id")
-    changed |= _add_name(properties, "refundId", "refund_id")
-    for line in read_lines(properties):
-        changed |= _add_name(line, "id", "product_id")
-        changed |= _add_name(line, "sky", "sku")
-    return changed
-
-
-def _add_name(properties: Properties, alias: str, name: str) -> bool:
-    if properties.get(name) is None and properties.get(alias) is not None:
-        properties[name] = properties[alias]
-        return True
-    return False
-
-
 def read_lines(properties: Properties) -> Sequence[Properties]:
     products = properties.get("products")
     if not isinstance(products, list):
         return ()
-    return [cast("Properties", line) for line in products if isinstance(line, dict)]
+    return [line for line in products if isinstance(line, dict)]
 
 
 def read_order(step: OrderStep, properties: Properties, *, touchpoint_id: str, default_currency: str) -> OrderReading | Refusal:
@@ -71,7 +59,8 @@ def read_order(step: OrderStep, properties: Properties, *, touchpoint_id: str, d
 
     Order amount: `revenue`, else `total`, else the lines; refund amount: `total`, else `revenue`, else the lines; else None.
     """
-    amounts = _read_amounts(properties)
+    sent = read_lines(properties)
+    amounts = _read_amounts(properties, sent)
     if isinstance(amounts, Refusal):
         return amounts
     currency = _read_currency(properties)
@@ -80,9 +69,9 @@ def read_order(step: OrderStep, properties: Properties, *, touchpoint_id: str, d
     amount = _choose_amount(step, amounts)
     if isinstance(amount, Refusal):
         return amount
-    order_id = to_text(properties.get("order_id")) or None
-    refund_id = to_text(properties.get("refund_id")) or None
-    if max(len(order_id or ""), len(refund_id or "")) > IDENTIFIER_CHARS:
+    order_id = _find_text(properties, "order_id")
+    refund_id = _find_text(properties, "refund_id")
+    if len(order_id or "") > IDENTIFIER_CHARS or len(refund_id or "") > IDENTIFIER_CHARS:
         return Refusal(Reason.IDENTIFIER_TOO_LONG, f"an order's or refund's id of more than {IDENTIFIER_CHARS} characters")
     flags: list[Flag] = []
     changed = amounts.as_text
@@ -106,39 +95,47 @@ def read_order(step: OrderStep, properties: Properties, *, touchpoint_id: str, d
         currency=currency,
         default_currency=default_currency,
     )
-    return OrderReading(statement, tuple(flags), changed)
+    stated_in = currency or (None if step == "refunded" else default_currency)
+    money = None if amount is None or stated_in is None else Money(to_minor(amount, stated_in), stated_in)
+    lines = _tell_lines(sent, amounts.lines, None if money is None else money.currency)
+    return OrderReading(statement, money, lines, tuple(flags), changed)
 
 
-def _read_amounts(properties: Properties) -> _Amounts | Refusal:
+def _read_amounts(properties: Properties, sent: Sequence[Properties]) -> _Amounts | Refusal:
     """All amounts of the order and its lines; one that is none refuses the touchpoint. Numbers sent as text become numbers."""
-    order = _read_fields(properties, _ORDER_AMOUNTS, "properties.")
+    mended: list[str] = []
+    order = _read_fields(properties, _ORDER_AMOUNTS, None, mended)
     if isinstance(order, Refusal):
         return order
-    found, as_text = order
     lines: list[dict[str, Decimal]] = []
-    for number, line in enumerate(read_lines(properties)):
-        read = _read_fields(line, _LINE_AMOUNTS, f"properties.products[{number}].")
+    for number, line in enumerate(sent):
+        read = _read_fields(line, _LINE_AMOUNTS, number, mended)
         if isinstance(read, Refusal):
             return read
-        lines.append(read[0])
-        as_text = as_text or read[1]
-    return _Amounts(found, lines, as_text)
+        lines.append(read)
+    return _Amounts(order, lines, bool(mended))
 
 
-def _read_fields(properties: Properties, names: tuple[str, ...], path: str) -> tuple[dict[str, Decimal], bool] | Refusal:
+def _read_fields(
+    properties: Properties, names: frozenset[str], line: int | None, mended: list[str]
+) -> dict[str, Decimal] | Refusal:
     found: dict[str, Decimal] = {}
-    as_text = False
-    for name in names:
-        if name not in properties:
+    for name, value in properties.items():
+        if name not in names:
             continue
-        read = read_amount(path + name, properties[name])
-        if isinstance(read, Refusal):
-            return read
-        if read is not None:
-            found[name], came_as_text = read
-            if came_as_text:
-                properties[name], as_text = found[name], True
-    return found, as_text
+        number = read_usual(value)
+        if number is None:
+            place = ("properties." if line is None else f"properties.products[{line}].") + name
+            read = read_amount(place, value)
+            if isinstance(read, Refusal):
+                return read
+            if isinstance(value, str) and read is not None:
+                properties[name] = read
+                mended.append(place)
+            number = read
+        if number is not None:
+            found[name] = number
+    return found
 
 
 def _read_currency(properties: Properties) -> str | Refusal | None:
@@ -164,13 +161,39 @@ def _choose_amount(step: OrderStep, amounts: _Amounts) -> Decimal | Refusal | No
 
 
 def _sum_lines(lines: Sequence[dict[str, Decimal]]) -> Decimal | Refusal:
-    """Sum of price x quantity (1 where missing) minus each line's discount."""
     total = ZERO
     for line in lines:
-        gross = multiply(line.get("price", ZERO), line.get("quantity", ONE))
-        total = subtract(add(total, gross), line.get("discount", ZERO))
+        total = add(total, _compute_line(line))
     if total < 0:
         return Refusal(Reason.AMOUNT_NEGATIVE, "the lines come to a negative amount")
     if total >= MAX_AMOUNT:
         return Refusal(Reason.AMOUNT_INVALID, "the lines come to more than money can be")
     return total
+
+
+def _compute_line(line: dict[str, Decimal]) -> Decimal:
+    """Price x quantity (1 where missing) minus the line's discount."""
+    amount = line.get("price", ZERO)
+    quantity = line.get("quantity", ONE)
+    if quantity != ONE:
+        amount = multiply(amount, quantity)
+    return subtract(amount, line["discount"]) if "discount" in line else amount
+
+
+def _tell_lines(sent: Sequence[Properties], amounts: Sequence[dict[str, Decimal]], currency: str | None) -> tuple[OrderLine, ...]:
+    return tuple([_tell_line(line, found, currency) for line, found in zip(sent, amounts, strict=True)]) if sent else ()
+
+
+def _tell_line(line: Properties, amounts: dict[str, Decimal], currency: str | None) -> OrderLine:
+    amount_minor = None
+    if currency is not None and "price" in amounts:
+        amount = _compute_line(amounts)
+        amount_minor = to_minor(amount, currency) if -MAX_AMOUNT < amount < MAX_AMOUNT else None
+    quantity = amounts.get("quantity", ONE)
+    product_id, sku, name, category = [_find_text(line, field) for field in _LINE_TEXTS]
+    return OrderLine(product_id, sku, name, category, "1" if quantity == ONE else to_plain(quantity), amount_minor)
+
+
+def _find_text(line: Properties, field: str) -> str | None:
+    value = line.get(field)
+    return (value if type(value) is str else to_text(value)) or None

@@ -67,4 +67,6 @@ class Flag(StrEnum):
     ORDER_ID_MISSING = "order_id_missing"
     ALIASES = "aliases"
     """`orderId`, or `id` and `sky` of a product: the standard names stand beside them now."""
+    NAME_LIKE_STANDARD = "name_like_standard"
+    """`order_completed` or the like: nothing counts it as the standard name it resembles."""
     CONSENT_UNREADABLE = "consent_unreadable"

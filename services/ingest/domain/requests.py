@@ -7,7 +7,16 @@ from typing import Final, NamedTuple
 import msgspec
 from msgspec import Raw, Struct
 
-from services.ingest.domain.calls import UNREADABLE, Members, NotStrict, is_suspect, is_too_deep, may_be_deep, read_object
+from services.ingest.domain.calls import (
+    UNREADABLE,
+    Members,
+    NotStrict,
+    is_body_plain,
+    is_suspect,
+    is_too_deep,
+    may_be_deep,
+    read_object,
+)
 from services.ingest.domain.limits import BATCH_EVENTS, REPEATED_BYTES
 from services.ingest.domain.reasons import Reason, Refusal
 from services.ingest.domain.times import NO_SKEW, compute_skew, read_instant
@@ -38,6 +47,7 @@ _KEYED: Final = msgspec.json.Decoder(_Keyed)
 
 class Batch(NamedTuple):
     """Items of a request, each as sent. `context` is merged under every item, `sent_at` stands for those that have none.
+    `is_plain`: no item needs a look for what decoders let pass and nobody can store.
 
     `wrap` makes a body of its own out of some of the items, with all that the envelope says: what is parked can be sent again.
     """
@@ -47,6 +57,7 @@ class Batch(NamedTuple):
     write_key: str | None = None
     sent_at: str | None = None
     context: Members | None = None
+    is_plain: bool = False
 
     def split_off_excess(self) -> tuple["Batch", list[bytes]]:
         """The items that a batch may hold, and those behind them."""
@@ -65,11 +76,17 @@ def read_batch(body: bytes) -> Batch | Refusal:
         envelope = _ENVELOPE.decode(body)
     except UNREADABLE:
         return _read_tolerant(body)
-    return _to_batch(envelope.batch, envelope.write_key, envelope.sent_at, _read_shared_context(envelope.context))
+    context = _read_shared_context(envelope.context)
+    return _to_batch(envelope.batch, envelope.write_key, envelope.sent_at, context, is_plain=is_body_plain(body))
 
 
 def _to_batch(
-    items: Sequence[bytes | Raw], write_key: str | None, sent_at: str | None, context: Members | None
+    items: Sequence[bytes | Raw],
+    write_key: str | None,
+    sent_at: str | None,
+    context: Members | None,
+    *,
+    is_plain: bool = False,
 ) -> Batch | Refusal:
     if context and len(items) * sum(len(bytes(member)) for member in context.values()) > REPEATED_BYTES:
         return _CONTEXT_TOO_LARGE
@@ -79,7 +96,7 @@ def _to_batch(
     def wrap(some: Sequence[bytes]) -> bytes:
         return b'{"batch":[' + b",".join(some) + b"]" + rest + b"}"
 
-    return Batch(items, wrap, write_key, sent_at, context)
+    return Batch(items, wrap, write_key, sent_at, context, is_plain)
 
 
 def _read_tolerant(body: bytes) -> Batch | Refusal:

@@ -1,7 +1,9 @@
 """When a touchpoint happened: the customer's word, corrected by how wrong the customer's clock evidently is."""
 
 from datetime import datetime, timedelta
-from typing import Final, NamedTuple
+from typing import Final
+
+from msgspec import Struct
 
 from libs.kit.times import parse_utc
 from services.ingest.domain.reasons import Flag
@@ -14,7 +16,7 @@ NO_SKEW: Final = timedelta(0)
 _MILLIS_LENGTH: Final = len("2026-01-01T00:00:00.000Z")
 
 
-class Timing(NamedTuple):
+class Timing(Struct, frozen=True):
     """`original_at` is the customer's own word where it isn't what stands."""
 
     occurred_at: datetime

@@ -1,11 +1,15 @@
 """Names of touchpoints: which standard name a call has, and which names carry an order.
 
-Segment Ecommerce V2 is the standard; its V1 names map to it. Names that a business makes up stay as they are.
+The catalogue has the standard names and the old ones that map to them. Names that a business makes up stay as they are, however
+near they come to a standard one.
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, Literal, TypeGuard
+
+from libs.vocabulary import CATALOGUE, find_same
 
 Kind = Literal["track", "identify", "page", "screen", "group", "alias"]
 Channel = Literal["web", "mobile", "pos", "social", "support", "email", "sms", "push", "server", "import"]
@@ -27,23 +31,6 @@ KIND_NAMES: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 
-V1_NAMES: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "Viewed Product Category": "Product List Viewed",
-        "Viewed Promotion": "Promotion Viewed",
-        "Clicked Promotion": "Promotion Clicked",
-        "Viewed Product": "Product Viewed",
-        "Clicked Product": "Product Clicked",
-        "Added Product": "Product Added",
-        "Removed Product": "Product Removed",
-        "Started Order": "Checkout Started",
-        "Viewed Checkout Step": "Checkout Step Viewed",
-        "Completed Checkout Step": "Checkout Step Completed",
-        "Updated Order": "Order Updated",
-        "Completed Order": "Order Completed",
-    }
-)
-
 ORDER_STEPS: Final[Mapping[str, OrderStep]] = MappingProxyType(
     {
         "Order Completed": "completed",
@@ -53,22 +40,7 @@ ORDER_STEPS: Final[Mapping[str, OrderStep]] = MappingProxyType(
     }
 )
 
-# Where a product list or an order id may stand under the names that Go's typed helpers give them.
-_WITH_PRODUCTS: Final = frozenset(
-    {
-        *ORDER_STEPS,
-        "Product List Viewed",
-        "Product List Filtered",
-        "Cart Viewed",
-        "Cart Shared",
-        "Checkout Started",
-        "Payment Info Entered",
-        "Coupon Entered",
-        "Coupon Applied",
-        "Coupon Denied",
-        "Coupon Removed",
-    }
-)
+_REMEMBERED: Final = 4096
 
 
 def is_kind(text: str | None) -> TypeGuard[Kind]:
@@ -79,16 +51,17 @@ def is_channel(text: str | None) -> TypeGuard[Channel]:
     return text in _CHANNELS
 
 
-def has_products(name: str) -> bool:
-    """Whether Ecommerce V2 gives the name an order id or a list of products."""
-    return name in _WITH_PRODUCTS
-
-
 def name_call(kind: Kind, event: str | None) -> str | None:
     """The touchpoint's name; None where a track call says none."""
     if kind == "track":
-        return V1_NAMES.get(event, event) if event else None
+        return CATALOGUE.aliases.get(event, event) if event else None
     return KIND_NAMES[kind]
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def is_like_standard(name: str) -> bool:
+    """Whether only letter case or separators part it from a standard name: most likely meant as that, and not counted as it."""
+    return find_same(name) is not None
 
 
 def choose_channel(stated: str | None, default: str | None, kind: Kind) -> Channel:

@@ -7,12 +7,24 @@ from uuid import UUID
 from libs.events.codec import encode
 from libs.events.envelope import Outgoing
 from libs.events.topics import TOUCHPOINT_REJECTIONS, TOUCHPOINTS
-from libs.events.touchpoints import Campaign, ConsentStatement, Identifier, TouchpointRecorded, TouchpointRejected
+from libs.events.touchpoints import (
+    EMPTY_OBJECT,
+    Campaign,
+    ConsentStatement,
+    Device,
+    Identifier,
+    Page,
+    TouchpointRecorded,
+    TouchpointRejected,
+)
 from libs.kit.times import to_micros
 from services.ingest.domain.arrivals import Arrival
+from services.ingest.domain.calls import EMPTY
 from services.ingest.domain.normalise import Draft
 from services.ingest.domain.reasons import Refusal
 from services.ingest.domain.rejections import compute_rejection_id
+
+NOTHING = EMPTY.raw
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +41,7 @@ class Recorder:
 
     def record(self, draft: Draft[Identifier], touchpoint_id: UUID, message_id: str) -> Outgoing:
         """The accepted touchpoint. Its key is the strongest identifier's fragment."""
-        identifiers, origin = draft.identifiers, draft.origin
+        identifiers, origin, page, device = draft.identifiers, draft.origin, draft.page, draft.device
         event = TouchpointRecorded(
             id=touchpoint_id,
             message_id=message_id,
@@ -43,13 +55,17 @@ class Recorder:
             original_at=draft.original_at,
             previous=tuple([named.identifier for named in draft.previous]) if draft.previous else (),
             group_id=draft.group_id,
-            properties=draft.properties,
-            traits=draft.traits,
-            context=draft.context,
+            properties=EMPTY_OBJECT if draft.properties is NOTHING else draft.properties,
+            traits=EMPTY_OBJECT if draft.traits is NOTHING else draft.traits,
+            context=EMPTY_OBJECT if draft.context is NOTHING else draft.context,
             order=draft.order,
             campaign=None if origin is None else Campaign(origin.source, origin.medium, origin.campaign),
             consent=tuple([ConsentStatement(*word) for word in draft.consents]) if draft.consents else (),
             flags=tuple([flag.value for flag in draft.flags]) if draft.flags else (),
+            money=draft.money,
+            lines=draft.lines,
+            page=None if page is None else Page(*page),
+            device=None if device is None else Device(*device),
         )
         return encode(
             event,

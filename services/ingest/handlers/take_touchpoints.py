@@ -105,10 +105,10 @@ class Intake:
 
     def judge_calls(self, arrival: Arrival, batch: Batch, *, kind: Kind | None = None, make_id: MakeId | None = None) -> Receipt:
         """The same without publishing. `make_id` names calls without a message id, else one is derived or made."""
-        source, context = arrival.source, batch.context
+        source, context, is_plain = arrival.source, batch.context, batch.is_plain
 
         def read(_index: int, data: bytes) -> Call | Refusal:
-            return read_call(data, kind=kind, source=source, shared_context=context)
+            return read_call(data, kind=kind, source=source, shared_context=context, is_known_plain=is_plain)
 
         return self._judge(arrival, batch, read, make_id)
 
@@ -182,6 +182,7 @@ class Intake:
             received_at=arrival.received_at,
             skew=NO_SKEW if behind is None else behind,
             book=self._book,
+            user_agent=arrival.user_agent,
         )
         if isinstance(draft, Refusal):
             return draft

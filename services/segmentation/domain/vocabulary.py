@@ -3,28 +3,13 @@
 from collections.abc import Collection, Iterable
 from typing import Final
 
+from libs.vocabulary import CATALOGUE
 from services.segmentation.domain import nodes
 from services.segmentation.domain.findings import Findings, suggest
 from services.segmentation.domain.history import find_needs, walk
 from services.segmentation.domain.nodes import Rule
 
-TOUCHPOINT_NAMES: Final = frozenset(
-    """
-    Page Viewed|Screen Viewed|Identified|Grouped|Aliased|Products Searched|Product List Viewed|Product List Filtered|
-    Promotion Viewed|Promotion Clicked|Product Clicked|Product Viewed|Product Added|Product Removed|Cart Viewed|
-    Checkout Started|Checkout Step Viewed|Checkout Step Completed|Payment Info Entered|Order Completed|Order Updated|
-    Order Refunded|Order Cancelled|Coupon Entered|Coupon Applied|Coupon Denied|Coupon Removed|Product Added to Wishlist|
-    Product Removed from Wishlist|Wishlist Product Added to Cart|Product Shared|Cart Shared|Product Reviewed|
-    Email Sent|Email Delivered|Email Opened|Email Link Clicked|Email Bounced|Email Marked as Spam|Unsubscribed|
-    SMS Sent|SMS Delivered|SMS Link Clicked|Push Notification Received|Push Notification Tapped|
-    Live Chat Conversation Started|Live Chat Message Sent|Live Chat Message Received|Live Chat Conversation Ended|
-    Support Ticket Opened|Support Ticket Updated|Support Ticket Solved|Support Ticket Reopened|Call Completed|
-    Survey Answered|Social Mention Posted|Lead Captured|Lead Stage Changed|Store Visited|Loyalty Card Linked|Consent Changed|
-    Signed Up|Signed In|Signed Out|Trial Started|Application Installed|Application Opened|Application Updated
-    """.replace("\n", "")
-    .strip()
-    .split("|")
-) - {""}
+TOUCHPOINT_NAMES: Final = frozenset(CATALOGUE.names)
 TRAIT_NAMES: Final = frozenset(
     (
         "address",

@@ -19,6 +19,7 @@ def names_in(folder: Path) -> list[str]:
 
 def test_a_fragment_id_is_fixed_for_ever() -> None:
     assert str(KEY.fragment_id("email", "ada@example.com")) == "8b32086e-8f21-8f4c-872e-5a3f2b6d6f48"
+    assert KEY.work_out_fragment_id("email", "ada@example.com") == KEY.fragment_id("email", "ada@example.com")
     assert str(KEY.fragment_id("email", "ada@example.com", 1)) == "3bd11f97-f651-8308-a498-dd48c21bf1a2"
     assert KEY.fingerprint == "9705f130c56c7ff33c652f7e351f3025"
 

@@ -1,10 +1,12 @@
 from decimal import Decimal
 
+import phonenumbers
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from libs.identity import STRENGTH, normalise, to_text
+from libs.identity.phones import is_valid_e164, normalise_fully
 
 BLOCKED_BY_THE_LISTS = [
     "", " ", "\t\n", "0", "-", "000", "0000-0000", "00000000-0000-0000-0000-000000000000", "-1",
@@ -105,3 +107,43 @@ def test_a_normal_form_is_its_own_normal_form(kind: str, value: object, region: 
     if first is not None:
         assert normalise(kind, first, region=region) == first
         first.encode()
+
+
+CALLING_CODES = sorted(phonenumbers.COUNTRY_CODE_TO_REGION_CODE)
+
+
+@st.composite
+def e164_like(draw: st.DrawFn) -> str:
+    """Numbers of all countries: their own examples with some digits changed, and mere digits."""
+    code = draw(st.sampled_from(CALLING_CODES))
+    region = phonenumbers.region_code_for_country_code(code)
+    example = phonenumbers.example_number(region) or phonenumbers.example_number_for_non_geo_entity(code)
+    digits = list(phonenumbers.national_significant_number(example) if example else "123456789")
+    for place in draw(st.lists(st.integers(0, len(digits) - 1), max_size=4)):
+        digits[place] = draw(st.sampled_from("0123456789"))
+    return f"+{code}{draw(st.sampled_from(['', '', '0', '1', '8', '15']))}{''.join(digits)}"
+
+
+@given(e164_like() | st.from_regex(r"\+[0-9]{5,17}", fullmatch=True), st.sampled_from(["DE", "US", "IT", "AR"]))
+@settings(max_examples=500)
+def test_the_short_way_for_phone_numbers_gives_what_parsing_gives(text: str, region: str) -> None:
+    if is_valid_e164(text):
+        assert normalise_fully(text, region) == text
+
+
+@pytest.mark.parametrize("text", ["+4915112345678", "+14155552671", "+442079460958"])
+def test_the_short_way_knows_valid_numbers(text: str) -> None:
+    assert is_valid_e164(text)
+
+
+@pytest.mark.parametrize("text", ["+390612345678", "+5491123456789"])
+def test_numbers_that_begin_like_a_prefix_take_the_long_way(text: str) -> None:
+    assert not is_valid_e164(text)
+    assert normalise_fully(text, "DE") == text
+
+
+@pytest.mark.parametrize(
+    "text", ["", "+", "+49", "+490151123456789", "4915112345678", "+49 15112345678", "+4915112345678x", "+٤٩15112345678"]
+)
+def test_the_short_way_leaves_everything_else_to_the_long_one(text: str) -> None:
+    assert not is_valid_e164(text)

@@ -1,7 +1,7 @@
 import pytest
 
+from libs.vocabulary import CATALOGUE
 from services.ingest.domain.reasons import Reason
-from services.ingest.domain.vocabulary import V1_NAMES
 from tests.support.intake import BROWSER, SERVER, World, decode_outgoing, make_track, refuse, take
 
 
@@ -24,7 +24,7 @@ def test_a_track_call_keeps_its_own_name() -> None:
     assert take(make_track(event="Bike Serviced")).name == "Bike Serviced"
 
 
-@pytest.mark.parametrize(("old", "new"), sorted(V1_NAMES.items()))
+@pytest.mark.parametrize(("old", "new"), sorted(CATALOGUE.aliases.items()))
 def test_old_segment_names_map_to_the_second_version(old: str, new: str) -> None:
     assert take(make_track(event=old)).name == new
 

@@ -1,6 +1,7 @@
 import json
 from dataclasses import replace
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import msgspec
@@ -8,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.orders.statements import OrderStatement
+from libs.orders.statements import Money, OrderLine, OrderStatement
+from services.ingest.domain.amounts import read_amount, read_usual
 from services.ingest.domain.reasons import Flag, Reason
 from tests.support.intake import SERVER, World, decode_outgoing, make_order, make_track, refuse, take
 
@@ -277,3 +279,111 @@ def test_whatever_an_order_says_it_is_taken_or_refused_by_name(properties: objec
         }
     else:
         assert outcome.order.amount is None or Decimal(outcome.order.amount) >= 0
+
+
+class TestMoneyAndLines:
+    def money(self, name: str = "Order Completed", /, **properties: Any) -> Money | None:
+        return take(make_order(name, **properties)).money
+
+    @pytest.mark.parametrize(
+        ("properties", "money"),
+        [
+            ('{"revenue":119.95,"currency":"EUR"}', Money(11995, "EUR")),
+            ('{"revenue":"119.95","currency":"eur"}', Money(11995, "EUR")),
+            ('{"total":5400,"currency":"JPY"}', Money(5400, "JPY")),
+            ('{"total":1.2345,"currency":"KWD"}', Money(1234, "KWD")),
+            ('{"total":0.005,"currency":"EUR"}', Money(0, "EUR")),
+            ('{"total":0.015,"currency":"EUR"}', Money(2, "EUR")),
+            ('{"total":0.005000000000000000001,"currency":"EUR"}', Money(1, "EUR")),
+            ('{"total":1.005}', Money(100, "EUR")),
+            ('{"total":10.035}', Money(1004, "EUR")),
+            ('{"products":[{"price":3,"quantity":2,"discount":1},{"price":0.5}],"currency":"USD"}', Money(550, "USD")),
+            ("{}", Money(0, "EUR")),
+        ],
+    )
+    def test_money_is_the_literals_exact_amount_in_minor_units_rounded_once_half_even(
+        self, properties: str, money: Money
+    ) -> None:
+        assert send_literal(properties).money == money
+
+    def test_without_a_currency_it_is_the_sources(self) -> None:
+        assert take(
+            make_track(event="Order Completed", properties={"total": 5}), source=replace(SERVER, default_currency="JPY")
+        ).money == (Money(5, "JPY"))
+
+    @pytest.mark.parametrize(
+        ("name", "properties"),
+        [
+            ("Order Refunded", {"total": 5, "currency": None}),
+            ("Order Refunded", {}),
+            ("Order Updated", {}),
+            ("Order Cancelled", {"total": 5}),
+        ],
+    )
+    def test_there_is_none_where_the_amount_or_its_currency_is_anothers_to_say(self, name: str, properties: Any) -> None:
+        assert self.money(name, **properties) is None
+
+    def test_a_refund_in_a_currency_of_its_own_has_money(self) -> None:
+        assert self.money("Order Refunded", total=5) == Money(500, "EUR")
+
+    def test_lines_are_told_in_short(self) -> None:
+        shoe = {
+            "product_id": "p1",
+            "sku": 7,
+            "name": "Shoe",
+            "category": "shoes",
+            "brand": "A",
+            "price": 44.995,
+            "quantity": 2,
+            "discount": 0.5,
+        }
+        touchpoint = take(make_order(revenue=80, products=[shoe, {"sku": "gift"}, "nonsense", {"price": 1, "quantity": 0.5}]))
+        assert touchpoint.lines == (
+            OrderLine("p1", "7", "Shoe", "shoes", "2", 8949),
+            OrderLine(sku="gift"),
+            OrderLine(quantity="0.5", amount_minor=50),
+        )
+
+    def test_a_line_of_another_spelling_is_told_by_its_standard_names(self) -> None:
+        assert take(make_order(products=[{"id": "p1", "sky": "s1", "price": 2}])).lines == (
+            OrderLine("p1", "s1", amount_minor=200),
+        )
+
+    def test_lines_whose_currency_nobody_said_have_no_amount(self) -> None:
+        refund = take(make_order("Order Refunded", currency=None, products=[{"sku": "s", "price": 5}]))
+        assert (refund.money, refund.lines) == (None, (OrderLine(sku="s"),))
+
+    def test_a_line_beyond_what_money_can_be_has_no_amount(self) -> None:
+        order = take(make_order(revenue=1, products=[{"price": 9e12, "quantity": 9e12}, {"price": 1, "discount": 3}]))
+        assert [line.amount_minor for line in order.lines] == [None, -200]
+
+    def test_touchpoints_that_are_no_orders_have_neither(self) -> None:
+        touchpoint = take(
+            make_track(event="Checkout Started", properties={"revenue": 5, "currency": "EUR", "products": [{"price": 5}]})
+        )
+        assert (touchpoint.money, touchpoint.lines) == (None, ())
+
+    @given(
+        st.decimals(min_value=0, max_value=10**12, allow_nan=False, allow_infinity=False, places=4),
+        st.sampled_from(["EUR", "JPY", "KWD"]),
+    )
+    def test_money_is_what_fractions_say(self, amount: Decimal, currency: str) -> None:
+        sent = send_literal(f'{{"revenue":{amount:f},"currency":"{currency}"}}').money
+        scaled = Fraction(amount) * {"EUR": 100, "JPY": 1, "KWD": 1000}[currency]
+        assert sent == Money(round(scaled), currency)
+
+
+@given(
+    st.integers()
+    | st.decimals(allow_nan=True, allow_infinity=True)
+    | st.sampled_from([Decimal(10) ** 13, Decimal("1E-400"), Decimal("0E+99"), Decimal("-0")])
+)
+def test_the_short_way_to_an_amount_says_what_the_long_one_says(number: int | Decimal) -> None:
+    usual = read_usual(number)
+    if usual is not None:
+        assert read_amount("x", number) == usual
+
+
+@pytest.mark.parametrize("value", ["5", None, True, 5.5, [], {}])
+def test_the_short_way_takes_numbers_alone(value: object) -> None:
+    assert read_usual(value) is None

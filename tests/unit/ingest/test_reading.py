@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingest.domain.calls import Call, read_call, repair_item
+from services.ingest.domain.calls import Call, is_body_plain, is_suspect, read_call, repair_item
 from services.ingest.domain.reasons import Flag, Reason, Refusal
 from services.ingest.domain.requests import Batch, find_batch_key, find_write_key, read_batch
 from services.ingest.domain.tolerant import is_deeper_than
@@ -365,3 +365,19 @@ def test_the_tolerant_road_gives_what_the_strict_one_gives(call: dict[str, Any])
         assert getattr(strict, name) == getattr(tolerant, name)
     for name in ("properties", "traits", "context"):
         assert getattr(strict, name).value == getattr(tolerant, name).value
+
+
+@pytest.mark.parametrize("odd", [b'"\\u0000"', b"9" * 309, b"-" + b"1" * 309, b'"\\\\u0000"'])
+@pytest.mark.parametrize("shift", range(0, 31, 3))
+def test_a_look_at_the_whole_batch_sees_what_a_look_at_each_call_sees(odd: bytes, shift: int) -> None:
+    items = [GOOD, b'{"type":"track","event":"E","userId":"u","properties":{"%s":%s}}' % (b"x" * shift, odd)]
+    body = b'{"batch":[%s]}' % b",".join(items)
+    assert is_suspect(items[1])
+    assert not is_body_plain(body)
+    assert is_body_plain(b'{"batch":[%s]}' % b",".join([GOOD] * 200))
+
+
+@given(st.lists(st.binary(max_size=700) | st.integers(300, 320).map(lambda count: b"7" * count), max_size=4))
+def test_no_suspect_call_hides_in_a_plain_batch(items: list[bytes]) -> None:
+    if is_body_plain(b",".join(items)):
+        assert not any(map(is_suspect, items))
