@@ -25,14 +25,19 @@ from services.ingest.domain.arrivals import Arrival
 from services.ingest.domain.reasons import Refusal
 from services.ingest.domain.requests import Batch, read_batch, read_single
 from services.ingest.domain.vocabulary import Kind
+from services.ingest.handlers.governance import Governance
 from services.ingest.handlers.parked import Replay
 from services.ingest.handlers.take_touchpoints import Intake, Receipt
 from services.ingest.settings import Settings
+from services.ingest.store.plans import PostgresPlans
 from services.ingest.store.rejections import PostgresRejections
 from services.ingest.store.sources import PostgresSources
+from services.ingest.store.tallies import PostgresTallies
 
 if TYPE_CHECKING:
     from libs.kit.db import Database
+    from services.ingest.api.deps import Refreshed
+    from services.ingest.ports import SourceLog
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 KEY = IdentityKey(b"an identity key of tests only...")
@@ -55,11 +60,14 @@ class World:
     settings: Settings = field(default_factory=Settings)
     sources: Mapping[str, Source] = field(default_factory=lambda: dict(SOURCES))
     max_pending_bytes: int = 64 * 1024 * 1024
+    governance: Governance = field(default_factory=Governance)
 
     def __post_init__(self) -> None:
         self.access = FixedAccess(sources=self.sources, principals={"dev-api-key": Principal("dev", frozenset({"*"}))})
         ids = make_ids()
-        self.intake = Intake(KEY, region="DE", publisher=self.broker.publisher(), new_id=lambda: next(ids))
+        self.intake = Intake(
+            KEY, region="DE", publisher=self.broker.publisher(), new_id=lambda: next(ids), governance=self.governance
+        )
 
     def judge(
         self, body: object, *, source: Source = SERVER, kind: Kind | None = None, received_at: datetime | None = None
@@ -97,6 +105,11 @@ class World:
                 rejections=rejections,
                 source_store=PostgresSources(),
                 refresh_access=refresh,
+                governance=self.governance,
+                upkeep=cast("Refreshed", None),
+                plans=PostgresPlans(),
+                tallies=PostgresTallies(),
+                log=cast("SourceLog", None),
             ),
         )
         return app

@@ -2,14 +2,24 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from libs.kit.clock import Clock
 from libs.kit.db import Database
 from services.ingest.api.gate import Gate
+from services.ingest.handlers.governance import Governance
 from services.ingest.handlers.parked import Replay
 from services.ingest.handlers.take_touchpoints import Intake
-from services.ingest.ports import RejectionStore, Sources, SourceStore
+from services.ingest.ports import PlanStore, RejectionStore, SourceLog, Sources, SourceStore, TallyStore
 from services.ingest.settings import Settings
+
+
+class Refreshed(Protocol):
+    """Brings this process and the database together at once; by itself that happens every 2 s."""
+
+    async def refresh(self) -> None: ...
+
+    async def flush(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,3 +36,8 @@ class ApiDeps:
     rejections: RejectionStore
     source_store: SourceStore
     refresh_access: Callable[[], Awaitable[None]]
+    governance: Governance
+    upkeep: Refreshed
+    plans: PlanStore
+    tallies: TallyStore
+    log: SourceLog

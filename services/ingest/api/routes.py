@@ -3,7 +3,7 @@
 from fastapi import FastAPI
 
 from libs.kit.http import AsgiApp, add_raw_route, document_raw_route
-from services.ingest.api import operations, page, rejections, sources
+from services.ingest.api import debugger, operations, page, plans, rejections, source_stats, sources
 from services.ingest.api.browser import BrowserEndpoints
 from services.ingest.api.deps import ApiDeps
 from services.ingest.api.touchpoints import OwnTouchpoints
@@ -43,6 +43,9 @@ def add_routes(app: FastAPI, deps: ApiDeps) -> None:
     for path in (SDK_METRICS, _SETTINGS, "/sourceConfig"):
         _add(app, path, ["OPTIONS"], tracking.preflight)
     app.include_router(sources.build_router(deps))
+    app.include_router(source_stats.build_router(deps))
+    app.include_router(debugger.build_router(deps))
+    app.include_router(plans.build_router(deps))
     app.include_router(rejections.build_router(deps))
     app.include_router(page.build_router(deps))
 

@@ -1,0 +1,1 @@
+"""Everything outside but PostgreSQL: Redis, and the log looked at from outside."""
