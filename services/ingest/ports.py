@@ -66,6 +66,17 @@ class RejectionBounds:
     max_bytes_per_source: int
 
 
+class RejectionGroup(NamedTuple):
+    """Rejections of one source for one reason."""
+
+    source_id: str
+    reason: str
+    total: int
+    first_at: datetime
+    last_at: datetime
+    samples: list[ParkedRejection]
+
+
 class RejectionStore(Protocol):
     """Parked rejections. Every method works in the transaction it is given and is safe to repeat.
 
@@ -85,6 +96,10 @@ class RejectionStore(Protocol):
         ...
 
     async def count_reasons(self, tx: "Tx", where: RejectionFilter) -> Mapping[str, int]: ...
+
+    async def summarise(self, tx: "Tx", where: RejectionFilter, *, samples: int) -> "list[RejectionGroup]":
+        """By source and reason, the most first, each with its newest ones."""
+        ...
 
     async def mark_replayed(self, tx: "Tx", ids: Sequence[UUID], now: datetime) -> None:
         """They are found no more; their bodies are forgotten."""
