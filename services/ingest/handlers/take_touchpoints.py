@@ -5,7 +5,6 @@ Touchpoints and rejections leave in one publish: what the answer says about eith
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 from uuid import UUID
 
@@ -76,9 +75,11 @@ class Receipt(Struct):
     breaches: list[Breach] = msgspec.field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class _Request:
-    """What holds for every call of one request."""
+class _Request(Struct):
+    """What holds for every call of one request, and what is remembered of them.
+
+    `is_anybody_left_alone` is false where nobody is suppressed or erased at all: then nobody is looked up.
+    """
 
     arrival: Arrival
     sent_at: str | None
@@ -86,9 +87,10 @@ class _Request:
     read: Reader
     make_id: MakeId | None
     recorder: Recorder
-    plan: Plan | None = None
-    flags: list[Flag] = field(default_factory=list)
-    breaches: list[Breach] = field(default_factory=list)
+    plan: Plan | None
+    is_anybody_left_alone: bool
+    flags: list[Flag]
+    breaches: list[Breach]
 
 
 class Intake:
@@ -186,9 +188,11 @@ class Intake:
 
     def _judge(self, arrival: Arrival, batch: Batch, read: Reader, make_id: MakeId | None) -> Receipt:
         batch, excess = batch.split_off_excess()
-        plan = self._governance.rules.plans.get(arrival.source.id)
+        rules = self._governance.rules
+        plan, is_anybody_left_alone = rules.plans.get(arrival.source.id), bool(rules.suppressions)
         skew = Skew(arrival.received_at, batch.sent_at)
-        request = _Request(arrival, batch.sent_at, skew, read, make_id, Recorder.of(arrival), plan)
+        recorder = Recorder.of(arrival)
+        request = _Request(arrival, batch.sent_at, skew, read, make_id, recorder, plan, is_anybody_left_alone, [], [])
         receipt = Receipt([], [], [], arrival, 0, request.flags, request.breaches)
         for index, raw in enumerate(batch.items):
             data = raw if type(raw) is bytes else bytes(raw)
@@ -229,12 +233,12 @@ class Intake:
         """A call that can be read: who wants to be left alone, what it means, what the source's plan says."""
         arrival = request.arrival
         # First of all: a refused call is parked, and what is suppressed is kept nowhere.
-        if self._governance.rules.suppressions and self._is_suppressed(call, arrival.source):
+        if request.is_anybody_left_alone and self._is_suppressed(call, arrival.source):
             return accepted, None
         draft = self._draft(request, call, accepted.id)
         if isinstance(draft, Refusal):
             return draft
-        if self._governance.rules.suppressions and self._governance.is_erased(draft, arrival):
+        if request.is_anybody_left_alone and self._governance.is_erased(draft, arrival):
             return accepted, None
         if request.plan is not None and (refusal := _judge_by_plan(request, request.plan, draft, call, accepted.id)) is not None:
             return refusal
