@@ -50,25 +50,25 @@ def build_router(deps: ApiDeps) -> APIRouter:
         """
         if deps.sources.source_by_id(source_id) is None:
             raise SourceNotFound("There is no source of that id.")
-        watchers.enter()
+        watchers.check()
         events = _watch(deps, request, source_id, is_masked=not principal.has(PERSONAL_DATA))
-        return StreamingResponse(watchers.leave_after(events), media_type="text/event-stream", headers=_HEADERS)
+        return StreamingResponse(watchers.count(events), media_type="text/event-stream", headers=_HEADERS)
 
     return router
 
 
 class _Watchers:
-    """How many look at once: each of them reads the whole topic."""
+    """How many look at once: each of them reads the whole topic. One who never gets to read isn't counted."""
 
     def __init__(self, most: int) -> None:
         self._left = most
 
-    def enter(self) -> None:
-        if self._left == 0:
+    def check(self) -> None:
+        if self._left <= 0:
             raise DebuggerBusy("As many debuggers are open as one process serves.", headers={"Retry-After": "5"})
-        self._left -= 1
 
-    async def leave_after(self, events: AsyncIterator[str]) -> AsyncIterator[str]:
+    async def count(self, events: AsyncIterator[str]) -> AsyncIterator[str]:
+        self._left -= 1
         try:
             async for event in events:
                 yield event

@@ -12,7 +12,8 @@ import httpx
 import pytest
 import uvicorn
 
-from cli.commands.watch import parse_events
+from cli.commands.watch import follow_events, parse_events, render_event
+from cli.errors import CliError
 from libs.events.codec import encode
 from libs.events.privacy import PrivacyRequested
 from libs.events.topics import PRIVACY_REQUESTS
@@ -20,7 +21,7 @@ from libs.kit.auth import create_api_key
 from libs.kit.http import get_entry
 from services.ingest.main import build, create_app
 from services.ingest.settings import Settings
-from tests.integration.ingest.conftest import STAFF, Ingest
+from tests.integration.ingest.conftest import STAFF, Ingest, run_ingest
 from tests.support.eventually import eventually
 
 WITHIN_S = 5.0
@@ -290,10 +291,12 @@ async def serve(ingest: Ingest) -> AsyncIterator[str]:
     server = uvicorn.Server(uvicorn.Config(get_entry(app), port=0, log_config=None, lifespan="off", timeout_graceful_shutdown=5))
     task = asyncio.create_task(server.serve())
     await eventually(lambda: server.started)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    app.state.stopping.set()
-    server.should_exit = True
-    await task
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        app.state.stopping.set()
+        server.should_exit = True
+        await task
 
 
 class TestDebugger:
@@ -374,6 +377,39 @@ class TestDebugger:
         await reader
         assert time.monotonic() - began < 4
 
-    async def test_it_takes_a_source_a_scope_and_a_free_place(self, ingest: Ingest) -> None:
+    async def test_the_command_reads_it(self, ingest: Ingest) -> None:
+        name, key = await make_source(ingest)
+        await ingest.client.post("/v1/t", json=make_call("u7", event="Store Visited"), headers=key)
+        async with serve(ingest) as url:
+
+            def read(api_key: str) -> list[str]:
+                lines = []
+                for kind, event in follow_events(f"{url}/v1/sources/{name}/events", api_key):
+                    if kind == "live":
+                        break
+                    lines.append(render_event(kind, event))
+                return lines
+
+            lines = await asyncio.to_thread(read, "dev-api-key")
+            assert [line.partition("  ")[2] for line in lines] == ["taken     Store Visited (server)  user_id:u7"]
+            with pytest.raises(CliError, match="API key"):
+                await asyncio.to_thread(read, "nobody")
+
+    async def test_only_so_many_may_watch_and_a_place_that_is_left_is_free(self, settings: Settings) -> None:
+        async with run_ingest(settings.model_copy(update={"max_watchers": 1})) as ingest, serve(ingest) as url:
+            path = f"{url}/v1/sources/dev-web/events"
+
+            async def ask() -> int:
+                async with httpx.AsyncClient() as client, client.stream("GET", path, headers=STAFF) as answer:
+                    if answer.status_code == 200:
+                        await anext(answer.aiter_lines())
+                    return answer.status_code
+
+            async with httpx.AsyncClient(timeout=30) as client, client.stream("GET", path, headers=STAFF) as answer:
+                await anext(answer.aiter_lines())
+                assert await ask() == 429
+            assert await eventually(ask, until=lambda status: status == 200) == 200
+
+    async def test_it_takes_a_source_and_a_scope(self, ingest: Ingest) -> None:
         assert (await ingest.client.get("/v1/sources/nobody/events", headers=STAFF)).status_code == 404
         assert (await ingest.client.get("/v1/sources/dev-web/events")).status_code == 401
