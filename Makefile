@@ -74,8 +74,9 @@ bench: $(READY) ## Measure speed; writes bench/reports/latest.json
 	$(BIN)/python -m bench $(ARGS)
 
 .PHONY: docs
-docs: $(READY) ## Generate schemas, examples, AsyncAPI, docs/events.md and docs/touchpoints.md from the code
+docs: $(READY) ## Generate schemas, examples, AsyncAPI and the generated pages of docs/ from the code
 	$(BIN)/python -m libs.events.documents $(ARGS)
+	$(BIN)/python -m scripts.documents $(ARGS)
 
 .PHONY: lock
 lock: $(READY) ## Resolve the dependencies anew: for development, and for the image

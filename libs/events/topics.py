@@ -5,6 +5,7 @@ from typing import Literal
 
 from libs.events.envelope import Event
 from libs.events.loyalty import LoyaltyBalanceChanged
+from libs.events.privacy import PrivacyRequested
 from libs.events.profiles import ProfileChanged, TouchpointDismissed
 from libs.events.segments import SegmentMembershipChanged, SegmentsJudged
 from libs.events.touchpoints import TouchpointRecorded, TouchpointRejected
@@ -16,7 +17,10 @@ DEFAULT_PARTITIONS = 6
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """One topic's contract. `retention_ms` None means for ever; `compact` adds the compaction settings of DESIGN section 3."""
+    """One topic's contract. Without producers: its owner will publish it, and who follows it is ready.
+
+    `retention_ms` None means for ever; `compact` adds the compaction settings of DESIGN section 3.
+    """
 
     name: str
     owner: Service
@@ -71,8 +75,18 @@ LOYALTY_EVENTS = Topic(
     key="profile id",
     events=(LoyaltyBalanceChanged,),
 )
+PRIVACY_REQUESTS = Topic(
+    name="privacy-requests",
+    owner="profile",
+    producers=(),
+    consumers=("ingest",),
+    key="fragment id (epoch 0)",
+    events=(PrivacyRequested,),
+    retention_ms=30 * DAY_MS,
+)
 TOPICS: dict[str, Topic] = {
-    topic.name: topic for topic in (TOUCHPOINTS, TOUCHPOINT_REJECTIONS, PROFILE_CHANGES, SEGMENT_CHANGES, LOYALTY_EVENTS)
+    topic.name: topic
+    for topic in (TOUCHPOINTS, TOUCHPOINT_REJECTIONS, PROFILE_CHANGES, SEGMENT_CHANGES, LOYALTY_EVENTS, PRIVACY_REQUESTS)
 }
 
 

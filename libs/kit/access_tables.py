@@ -11,6 +11,7 @@ SCHEMA = "access"
 SCRIPT_LOCATION = Path(__file__).parent / "migrations"
 SOURCE_KINDS = ("web", "mobile", "server", "pos", "webhook", "import")
 SOURCE_ID_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
+IP_POLICIES = ("none", "truncated", "full")
 
 METADATA = sa.MetaData(
     naming_convention={
@@ -33,6 +34,16 @@ SOURCES = sa.Table(
     sa.Column("enabled", sa.Boolean, nullable=False, server_default=sa.true()),
     sa.Column("verified", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    sa.Column("allowed_origins", pg.ARRAY(sa.Text), nullable=False, server_default="{}"),
+    sa.Column("max_events_per_s", sa.Integer),
+    sa.Column("burst_events", sa.Integer),
+    sa.Column(
+        "ip_policy",
+        sa.Text,
+        sa.CheckConstraint(f"ip_policy IN {IP_POLICIES}", name="ip_policy"),
+        nullable=False,
+        server_default="none",
+    ),
 )
 WRITE_KEYS = sa.Table(
     "write_keys",

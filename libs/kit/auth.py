@@ -8,8 +8,8 @@ import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import astuple, dataclass, fields
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from libs.kit.db import DATABASE_ERRORS, is_retryable
 from libs.kit.errors import ConfigurationRefused, Forbidden, NotFound, Unauthorized, Unavailable
@@ -17,6 +17,8 @@ from libs.kit.logging import get_logger
 from libs.kit.scopes import ALL_SCOPES, KeyScope
 
 if TYPE_CHECKING:
+    import asyncpg
+
     from libs.kit.db import Database, Tx
 
 _log = get_logger(__name__)
@@ -30,9 +32,16 @@ _REFRESH_S = 2.0
 """A revoked key is refused within 5 s: this, and the time of the query."""
 
 
+IpPolicy = Literal["none", "truncated", "full"]
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where touchpoints come from. `verified`: its claims about who somebody is are believed (a server, not a browser)."""
+    """Where touchpoints come from. `verified`: its claims about who somebody is are believed (a server, not a browser).
+
+    `allowed_origins`: the websites a browser may use its keys from; empty: any. `max_events_per_s` with bursts of
+    `burst_events`; None: no limit. `ip_policy`: what is kept of the addresses of those who visit.
+    """
 
     id: str
     name: str
@@ -42,6 +51,20 @@ class Source:
     default_currency: str = "EUR"
     user_id_kind: str = "user_id"
     enabled: bool = True
+    allowed_origins: tuple[str, ...] = ()
+    max_events_per_s: int | None = None
+    burst_events: int | None = None
+    ip_policy: IpPolicy = "none"
+
+
+SOURCE_FIELDS: Final = tuple(field.name for field in fields(Source))
+SOURCE_COLUMNS: Final = ", ".join(SOURCE_FIELDS)
+"""The columns of access.sources that make a Source, in the order of its fields."""
+
+
+def read_source(row: "asyncpg.Record") -> Source:
+    """A row of `SOURCE_COLUMNS`."""
+    return Source(**{**dict(row), "allowed_origins": tuple(row["allowed_origins"])})
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +157,7 @@ class AccessCache:
 
     async def refresh(self) -> None:
         async with self._database.connection() as connection:
-            sources = await connection.fetch(
-                "SELECT id, name, kind, verified, default_channel, default_currency, user_id_kind, enabled FROM access.sources"
-            )
+            sources = await connection.fetch(f"SELECT {SOURCE_COLUMNS} FROM access.sources")  # noqa: S608 - our own names
             write_keys = await connection.fetch("SELECT hash, source_id FROM access.write_keys WHERE revoked_at IS NULL")
             api_keys = await connection.fetch("SELECT hash, name, scopes FROM access.api_keys WHERE revoked_at IS NULL")
         if self._production and any(row["hash"] in _DEV_HASHES for row in (*write_keys, *api_keys)):
@@ -144,7 +165,7 @@ class AccessCache:
                 "Development keys (dev-write-key, dev-browser-key or dev-api-key) are active and RAPPORT_ENV=production. "
                 "Revoke them with `rapport keys revoke --dev`."
             )
-        by_id = {row["id"]: Source(**dict(row)) for row in sources}
+        by_id = {row["id"]: read_source(row) for row in sources}
         # One assignment each, so that a request never sees half of a refresh.
         self._sources_by_id = by_id
         self._sources = {row["hash"]: by_id[row["source_id"]] for row in write_keys if row["source_id"] in by_id}
@@ -199,19 +220,10 @@ def authorise(access: Access, authorization: str | None, scope: KeyScope | None)
 
 async def create_source(tx: "Tx", source: Source) -> bool:
     """False where a source of that id exists already; it is left as it is."""
+    places = ", ".join(f"${number}" for number in range(1, len(SOURCE_FIELDS) + 1))
     status = await tx.execute(
-        """
-        INSERT INTO access.sources (id, name, kind, verified, default_channel, default_currency, user_id_kind, enabled)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (id) DO NOTHING
-        """,
-        source.id,
-        source.name,
-        source.kind,
-        source.verified,
-        source.default_channel,
-        source.default_currency,
-        source.user_id_kind,
-        source.enabled,
+        f"INSERT INTO access.sources ({SOURCE_COLUMNS}) VALUES ({places}) ON CONFLICT (id) DO NOTHING",  # noqa: S608 - our own names
+        *astuple(source),
     )
     return status.endswith(" 1")
 

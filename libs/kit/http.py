@@ -3,6 +3,7 @@
 Handlers raise RapportError; nothing else in a service knows about status codes.
 """
 
+import asyncio
 import os
 import re
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
@@ -109,7 +110,7 @@ def create_app(
 ) -> FastAPI:
     """A FastAPI app with problem+json errors, trace, metrics, /healthz, /readyz and /metrics.
 
-    `app.state` carries `service`, `access` and `clock` for dependencies.
+    `app.state` carries `service`, `access` and `clock` for dependencies, and `stopping`, which ends answers that never end.
     """
     app = FastAPI(
         title=title,
@@ -120,6 +121,7 @@ def create_app(
         redirect_slashes=False,
     )
     app.state.service, app.state.access, app.state.clock = service, access, clock
+    app.state.stopping = asyncio.Event()
     app.state.raw_routes, app.state.raw_operations = RawRoutes(), {}
     for kind in (RapportError, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, _answer_problem)

@@ -151,6 +151,7 @@ async def _run(mode: Mode, build: Build[S, D], create_app: Callable[[D], FastAPI
         _spare_the_collector()
         parts: dict[str, asyncio.Task[None]] = {}
         app = create_app(deps)
+        app.state.stopping = stop
         entry = get_operators_entry(app) if mode == "worker" else get_entry(app)
         parts["api"] = asyncio.create_task(_serve(entry, settings, stop), name="api")
         if mode in ("worker", "all"):

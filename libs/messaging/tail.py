@@ -1,7 +1,9 @@
 """The newest records of some topics, for a person to look at: no group, no offsets, and it skips what it has no time for."""
 
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka import TopicPartition as KafkaPartition
@@ -14,6 +16,7 @@ from libs.messaging.connection import build_client_options
 _FETCH_BYTES = 64 * 1024
 _POLL_MS = 300
 _FAR_BEHIND = 500
+_LOOK_BACK_MS = 1_000
 
 
 class LogTail:
@@ -35,22 +38,39 @@ class LogTail:
         except (KafkaError, OSError):
             await self.close()
             return []
+        return self._take(answer, _keep_all)[-limit:]
+
+    async def look_back(self, scan: int, keep: Callable[[Incoming], bool]) -> list[Incoming]:
+        """The records that `keep` likes among about the last `scan` of each topic, oldest first; `latest` goes on behind them."""
+        found: list[Incoming] = []
+        try:
+            consumer = await self._connect()
+            assigned = list(consumer.assignment())
+            begins, ends = await consumer.beginning_offsets(assigned), await consumer.end_offsets(assigned)
+            sizes = Counter(partition.topic for partition in assigned)
+            for partition, end in ends.items():
+                self._positions[partition] = max(begins[partition], end - scan // sizes[partition.topic])
+                consumer.seek(partition, self._positions[partition])
+            while behind := [partition for partition, end in ends.items() if self._positions[partition] < end]:
+                answer = await consumer.getmany(*behind, timeout_ms=_LOOK_BACK_MS)
+                if not answer:
+                    break
+                found += self._take(answer, keep)
+        except (KafkaError, OSError):
+            await self.close()
+        return sorted(found, key=_time_of)
+
+    def _take(self, answer: Mapping[KafkaPartition, Sequence[Any]], keep: Callable[[Incoming], bool]) -> list[Incoming]:
         records: list[Incoming] = []
         for partition, fetched in answer.items():
             self._positions[partition] = fetched[-1].offset + 1
-            records.extend(
-                Incoming(
-                    record.topic.removeprefix(self._prefix),
-                    record.partition,
-                    record.offset,
-                    record.key,
-                    record.value,
-                    dict(record.headers),
-                    record.timestamp,
-                )
-                for record in fetched
+            topic = partition.topic.removeprefix(self._prefix)
+            read = (
+                Incoming(topic, one.partition, one.offset, one.key, one.value, dict(one.headers), one.timestamp)
+                for one in fetched
             )
-        return sorted(records, key=lambda record: record.timestamp_ms)[-limit:]
+            records.extend(filter(keep, read))
+        return sorted(records, key=_time_of)
 
     async def close(self) -> None:
         consumer, self._consumer = self._consumer, None
@@ -81,3 +101,11 @@ class LogTail:
             if position is None or end - position > _FAR_BEHIND:
                 self._positions[partition] = max(0, end - limit)
                 consumer.seek(partition, self._positions[partition])
+
+
+def _keep_all(_record: Incoming) -> bool:
+    return True
+
+
+def _time_of(record: Incoming) -> int:
+    return record.timestamp_ms

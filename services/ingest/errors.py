@@ -1,6 +1,17 @@
 """What ingest tells its callers. The tracking endpoints add `message` to the body, which the SDKs need beside `code`."""
 
-from libs.kit.errors import BadRequest, Conflict, Invalid, NotFound, PayloadTooLarge, TooManyRequests, Unauthorized, Unavailable
+from libs.kit.errors import (
+    BadRequest,
+    Conflict,
+    Forbidden,
+    Invalid,
+    NotFound,
+    PayloadTooLarge,
+    PreconditionFailed,
+    TooManyRequests,
+    Unauthorized,
+    Unavailable,
+)
 
 
 class InvalidWriteKey(Unauthorized):
@@ -97,3 +108,51 @@ class WebhookPartNotFound(NotFound):
 class SnsAway(Unavailable):
     code = "sns_away"
     title = "Amazon SNS can't be asked right now"
+
+
+class OriginNotAllowed(Forbidden):
+    """The key is for browsers on other websites."""
+
+    code = "origin_not_allowed"
+    title = "The key can't be used from this website"
+
+    def __init__(self) -> None:
+        super().__init__("The source doesn't allow this Origin. Its `allowed_origins` say which it takes.")
+
+
+class RateLimited(TooManyRequests):
+    """The source sends more than it may: nothing of the request was taken."""
+
+    code = "rate_limited"
+    title = "The source's limit is reached"
+
+    def __init__(self, wait_s: int) -> None:
+        super().__init__(
+            "The source sends more than its limit. Send it again after `Retry-After`.",
+            headers={"Retry-After": str(wait_s), "X-RateLimit-Reset": str(wait_s)},
+        )
+
+
+class PlanNotFound(NotFound):
+    code = "tracking_plan_not_found"
+    title = "There is no such tracking plan or version"
+
+
+class PlanExists(Conflict):
+    code = "tracking_plan_exists"
+    title = "A tracking plan of that id exists"
+
+
+class PlanRefused(Invalid):
+    code = "invalid_tracking_plan"
+    title = "The tracking plan can't stand"
+
+
+class PlanChanged(PreconditionFailed):
+    code = "tracking_plan_changed"
+    title = "The tracking plan has another version by now"
+
+
+class DebuggerBusy(TooManyRequests):
+    code = "too_many_watchers"
+    title = "Too many are watching"

@@ -12,6 +12,7 @@ from libs.durable.runtime import Runtime, open_runtime
 from libs.kit.errors import ConfigurationRefused
 from libs.kit.http import create_app as create_kit_app
 from libs.kit.process import exit_with, run_from_command_line
+from libs.kit.redis import connect_redis
 from libs.messaging.consumer import BatchConsumer
 from libs.messaging.kafka_source import KafkaSource
 from libs.messaging.policy import ConsumerPolicy
@@ -23,16 +24,26 @@ from services.ingest.api import ApiDeps, add_routes
 from services.ingest.api.gate import Gate
 from services.ingest.consumer import GROUP, build_handlers, sweep_rejections
 from services.ingest.domain.devices import load_patterns
+from services.ingest.adapters.limiters import build_limiter
+from services.ingest.adapters.source_log import KafkaSourceLog
+from services.ingest.api import ApiDeps, add_routes
+from services.ingest.api.gate import Gate
+from services.ingest.consumer import GROUP, build_handlers, sweep_rejections
+from services.ingest.handlers.governance import Governance
 from services.ingest.handlers.parked import Replay
 from services.ingest.handlers.take_touchpoints import Intake
 from services.ingest.handlers.take_webhooks import WebhookIntake
 from services.ingest.settings import Settings
+from services.ingest.store.plans import PostgresPlans
 from services.ingest.store.rejections import PostgresRejections
 from services.ingest.store.sources import PostgresSources
 from services.ingest.store.webhooks import PostgresWebhooks, WebhookCache
 
 HASTY = PublisherOptions(deadline_s=0.9)
 """What isn't acknowledged within a second (the deadline is looked at ten times a second) goes to the spool."""
+from services.ingest.store.suppressions import PostgresSuppressions
+from services.ingest.store.tallies import PostgresTallies
+from services.ingest.upkeep import Upkeep
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +58,18 @@ class Deps:
 
 @asynccontextmanager
 async def build(settings: Settings) -> AsyncIterator[Deps]:
-    async with open_runtime(settings, service=GROUP) as runtime, open_gateway_publisher(settings, runtime) as publisher:
+    async with (
+        open_runtime(settings, service=GROUP) as runtime,
+        open_gateway_publisher(settings, runtime) as publisher,
+        _open_governance(settings, runtime) as upkeep,
+    ):
         rejections = PostgresRejections()
         intake = Intake(
             runtime.identity_key,
             region=settings.platform.default_region,
             publisher=publisher,
             new_id=runtime.new_id,
+            governance=upkeep.governance,
         )
         webhook_store = PostgresWebhooks()
         webhooks = WebhookCache(runtime.database, webhook_store)
@@ -74,10 +90,15 @@ async def build(settings: Settings) -> AsyncIterator[Deps]:
             webhook_store=webhook_store,
             webhook_intake=webhook_intake,
             refresh_webhooks=webhooks.refresh,
+            governance=upkeep.governance,
+            upkeep=upkeep,
+            plans=upkeep.plans,
+            tallies=upkeep.tallies,
+            log=KafkaSourceLog(settings.platform),
         )
         consumer = BatchConsumer(
             group=GROUP,
-            handlers=build_handlers(rejections),
+            handlers=build_handlers(rejections, upkeep.suppressions),
             source=KafkaSource(settings.platform, group=GROUP),
             database=runtime.database,
             outbox=PostgresOutbox(runtime.database, runtime.publisher, new_id=runtime.new_id),
@@ -110,6 +131,21 @@ async def open_gateway_publisher(settings: Settings, runtime: Runtime) -> AsyncI
         await spool.close()
 
 
+@asynccontextmanager
+async def _open_governance(settings: Settings, runtime: Runtime) -> AsyncIterator[Upkeep]:
+    """What this process judges by, loaded and kept fresh."""
+    platform = settings.platform
+    redis = await connect_redis(platform.redis, ssl_cafile=platform.redis_ssl_cafile)
+    try:
+        limiter = build_limiter(redis, runtime.clock, prefix=platform.topic_prefix)
+        upkeep = Upkeep(runtime.database, Governance(limiter=limiter), PostgresPlans(), PostgresSuppressions(), PostgresTallies())
+        async with upkeep.run():
+            yield upkeep
+    finally:
+        if redis is not None:
+            await redis.aclose()
+
+
 def create_app(deps: Deps) -> FastAPI:
     load_patterns()
     runtime = deps.runtime
@@ -128,7 +164,8 @@ def create_app(deps: Deps) -> FastAPI:
 async def run_worker(deps: Deps, stop: asyncio.Event) -> None:
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(deps.consumer.run(stop))
-        tasks.create_task(sweep_rejections(deps.runtime.database, deps.api.rejections, deps.runtime.clock, deps.settings, stop))
+        runtime, api = deps.runtime, deps.api
+        tasks.create_task(sweep_rejections(runtime.database, api.rejections, api.tallies, runtime.clock, deps.settings, stop))
 
 
 if __name__ == "__main__":

@@ -2,16 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from uuid import UUID
 
+from services.ingest.domain.rates import Rate
+from services.ingest.domain.suppressions import RequestKind, Suppression
 from services.ingest.domain.webhooks.deliveries import Provider
 
 if TYPE_CHECKING:
-    from libs.events.envelope import Outgoing
+    from contextlib import AbstractAsyncContextManager
+
+    from libs.events.envelope import Incoming, Outgoing
     from libs.kit.auth import Source
     from libs.kit.db import Tx
+    from services.ingest.domain.tallies import Breaches, Broken, Count, Tallies
 
 
 class Sources(Protocol):
@@ -62,6 +67,17 @@ class RejectionBounds:
     max_bytes_per_source: int
 
 
+class RejectionGroup(NamedTuple):
+    """Rejections of one source for one reason."""
+
+    source_id: str
+    reason: str
+    total: int
+    first_at: datetime
+    last_at: datetime
+    samples: list[ParkedRejection]
+
+
 class RejectionStore(Protocol):
     """Parked rejections. Every method works in the transaction it is given and is safe to repeat.
 
@@ -81,6 +97,10 @@ class RejectionStore(Protocol):
         ...
 
     async def count_reasons(self, tx: "Tx", where: RejectionFilter) -> Mapping[str, int]: ...
+
+    async def summarise(self, tx: "Tx", where: RejectionFilter, *, samples: int) -> "list[RejectionGroup]":
+        """By source and reason, the most first, each with its newest ones."""
+        ...
 
     async def mark_replayed(self, tx: "Tx", ids: Sequence[UUID], now: datetime) -> None:
         """They are found no more; their bodies are forgotten."""
@@ -290,3 +310,126 @@ class StoredWebhook:
     provider: str
     secrets: tuple[str, ...]
     mapping: dict[str, Any] | None
+
+
+class RateLimiter(Protocol):
+    """Keeps sources within their limits, over all processes or over this one."""
+
+    async def admit(self, source_id: str, rate: Rate, events: int) -> int:
+        """0: the request may go on, and counts. Else the whole seconds to wait; nothing counts. Never raises."""
+        ...
+
+
+class PrivacyRequest(NamedTuple):
+    """What a privacy request says of each of its fragments."""
+
+    id: UUID
+    kind: RequestKind
+    fragments: Sequence[UUID]
+    at: datetime
+    cutoff: datetime | None
+
+
+class SuppressionStore(Protocol):
+    async def apply(self, tx: "Tx", requests: Sequence[PrivacyRequest]) -> None:
+        """Fold the requests into what is known of their fragments. In any order and again: the same."""
+        ...
+
+    async def read_changes(self, tx: "Tx", after: int) -> tuple[int, Mapping[UUID, Suppression]]:
+        """What changed after that revision, and the newest revision. None is ever missed: revisions commit in their order."""
+        ...
+
+
+class PlanVersion(NamedTuple):
+    """`document` is the JSON of a `PlanDocument`."""
+
+    plan_id: str
+    version: int
+    document: bytes
+    created_at: datetime
+    created_by: str
+
+
+class PlanEntry(NamedTuple):
+    """A plan as a whole. `active_version` is judged by, None: nothing is yet."""
+
+    id: str
+    version: int
+    active_version: int | None
+    sources: Sequence[str]
+
+
+class PlanStore(Protocol):
+    """Tracking plans: versions are never changed."""
+
+    async def list_plans(self, tx: "Tx", *, after: str | None, limit: int) -> list[PlanEntry]: ...
+
+    async def find(self, tx: "Tx", plan_id: str) -> PlanEntry | None: ...
+
+    async def lock(self, tx: "Tx", plan_id: str) -> PlanEntry | None:
+        """As `find`; nobody else changes it until the end of the transaction."""
+        ...
+
+    async def create(self, tx: "Tx", version: PlanVersion) -> bool:
+        """False where one of that id exists."""
+        ...
+
+    async def add_version(self, tx: "Tx", version: PlanVersion) -> None:
+        """Of a plan that is locked."""
+        ...
+
+    async def find_version(self, tx: "Tx", plan_id: str, version: int) -> PlanVersion | None: ...
+
+    async def list_versions(self, tx: "Tx", plan_id: str) -> list[PlanVersion]:
+        """Newest first."""
+        ...
+
+    async def activate(self, tx: "Tx", plan_id: str, version: int) -> None: ...
+
+    async def assign(self, tx: "Tx", plan_id: str, source_id: str) -> None:
+        """A source has one plan: another one's place is taken."""
+        ...
+
+    async def withdraw(self, tx: "Tx", plan_id: str, source_id: str) -> bool: ...
+
+    async def find_assigned(self, tx: "Tx", source_id: str) -> str | None:
+        """The plan of a source."""
+        ...
+
+    async def read_active(self, tx: "Tx") -> Mapping[str, tuple[str, int]]:
+        """Source -> the plan and version it is judged by."""
+        ...
+
+    async def list_violations(self, tx: "Tx", plan_id: str, *, source_id: str | None, limit: int) -> "Mapping[Broken, Breaches]":
+        """Most frequent first."""
+        ...
+
+
+class TallyStore(Protocol):
+    """What processes have counted, added up."""
+
+    async def add(self, tx: "Tx", tallies: "Tallies") -> None: ...
+
+    async def find_seen(self, tx: "Tx", source_id: str) -> datetime | None: ...
+
+    async def list_counts(self, tx: "Tx", source_id: str, *, since: date, until: date) -> "list[Count]":
+        """By day, newest first; `until` is inclusive."""
+        ...
+
+    async def trim(self, tx: "Tx", *, days_after: date, violations_after: datetime) -> int: ...
+
+
+class SourceView(Protocol):
+    """Records of some sources in some topics. While the broker is away it gives nothing."""
+
+    async def look_back(self, limit: int) -> "list[Incoming]":
+        """The newest, oldest first, as far back as the log is looked through."""
+        ...
+
+    async def read_on(self) -> "list[Incoming]":
+        """What came since the last look; waits a moment for something to come. What there is no time for is left out."""
+        ...
+
+
+class SourceLog(Protocol):
+    def open_view(self, source_ids: "Sequence[str]", topics: "Sequence[str]") -> "AbstractAsyncContextManager[SourceView]": ...

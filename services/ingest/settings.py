@@ -1,11 +1,18 @@
 """What an operator sets for ingest. Environment prefix `INGEST_`; the platform's own settings are `RAPPORT_`."""
 
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from pydantic_settings import SettingsConfigDict
 
 from libs.kit.settings import Port, ServiceSettings
+from services.ingest.domain.addresses import read_networks
+
+
+def _check_networks(text: str) -> str:
+    read_networks(text)
+    return text
 
 
 class Settings(ServiceSettings):
@@ -24,3 +31,9 @@ class Settings(ServiceSettings):
     rejections_max_per_source: int = Field(default=100_000, ge=1)
     rejections_max_bytes_per_source: int = Field(default=512 * 1024 * 1024, ge=1024 * 1024)
     rejections_sweep_s: float = Field(default=60.0, gt=0)
+    counts_kept_days: int = Field(default=400, ge=1)
+    """What sources sent, by day: a year and a little, so that a year can be compared with the one before."""
+    trusted_proxies: Annotated[str, AfterValidator(_check_networks)] = ""
+    """Networks of our own load balancers, comma-separated: what their X-Forwarded-For says of a visitor's address is believed."""
+    max_watchers: int = Field(default=8, ge=1)
+    """Live debuggers open at once in one process."""

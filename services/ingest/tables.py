@@ -1,4 +1,4 @@
-"""Tables of schema `ingest`: refused touchpoints, kept for a while; endpoints of webhooks."""
+"""Tables of schema `ingest`: refused touchpoints, webhooks, tracking plans, suppressions, and what was counted."""
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import BYTEA, JSONB, TIMESTAMP, UUID
@@ -55,4 +55,75 @@ WEBHOOK_MAPPINGS = sa.Table(
     sa.Column("mapping", JSONB, nullable=False),
     sa.Column("created_at", TIMESTAMP(timezone=True), nullable=False),
     sa.ForeignKeyConstraint(["source_id", "provider"], ["webhooks.source_id", "webhooks.provider"], ondelete="CASCADE"),
+)
+
+TRACKING_PLANS = sa.Table(
+    "tracking_plans",
+    METADATA,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("active_version", sa.Integer, nullable=True),
+)
+PLAN_VERSIONS = sa.Table(
+    "tracking_plan_versions",
+    METADATA,
+    sa.Column("plan_id", sa.Text, sa.ForeignKey("tracking_plans.id"), primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True),
+    sa.Column("document", BYTEA, nullable=False),
+    sa.Column("created_at", TIMESTAMP(timezone=True), nullable=False),
+    sa.Column("created_by", sa.Text, nullable=False),
+)
+PLAN_SOURCES = sa.Table(
+    "tracking_plan_sources",
+    METADATA,
+    sa.Column("source_id", sa.Text, primary_key=True),
+    sa.Column("plan_id", sa.Text, sa.ForeignKey("tracking_plans.id"), nullable=False),
+    sa.Index(None, "plan_id"),
+)
+PLAN_VIOLATIONS = sa.Table(
+    "plan_violations",
+    METADATA,
+    sa.Column("plan_id", sa.Text, primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True),
+    sa.Column("source_id", sa.Text, primary_key=True),
+    sa.Column("event", sa.Text, primary_key=True),
+    sa.Column("place", sa.Text, primary_key=True),
+    sa.Column("count", sa.BigInteger, nullable=False),
+    sa.Column("first_at", TIMESTAMP(timezone=True), nullable=False),
+    sa.Column("last_at", TIMESTAMP(timezone=True), nullable=False),
+    sa.Column("samples", BYTEA, nullable=False),
+    sa.Index(None, "last_at"),
+)
+SUPPRESSIONS = sa.Table(
+    "suppressions",
+    METADATA,
+    sa.Column("fragment", UUID, primary_key=True),
+    sa.Column("suppressed", sa.Boolean, nullable=False),
+    sa.Column("cutoff", TIMESTAMP(timezone=True), nullable=True),
+    sa.Column("decided_at", TIMESTAMP(timezone=True), nullable=True),
+    sa.Column("decided_by", UUID, nullable=True),
+    sa.Column("revision", sa.BigInteger, nullable=False),
+    sa.Index(None, "revision"),
+)
+SUPPRESSION_REVISION = sa.Table(
+    "suppression_revision",
+    METADATA,
+    sa.Column("only", sa.Boolean, sa.CheckConstraint("only", name="one_row"), primary_key=True, server_default=sa.true()),
+    sa.Column("revision", sa.BigInteger, nullable=False),
+)
+SOURCE_COUNTS = sa.Table(
+    "source_counts",
+    METADATA,
+    sa.Column("source_id", sa.Text, primary_key=True),
+    sa.Column("day", sa.Date, primary_key=True),
+    sa.Column("outcome", sa.Text, primary_key=True),
+    sa.Column("reason", sa.Text, primary_key=True),
+    sa.Column("count", sa.BigInteger, nullable=False),
+    sa.Index(None, "day"),
+)
+SOURCES_SEEN = sa.Table(
+    "sources_seen",
+    METADATA,
+    sa.Column("source_id", sa.Text, primary_key=True),
+    sa.Column("seen_at", TIMESTAMP(timezone=True), nullable=False),
 )

@@ -26,6 +26,7 @@ from services.ingest.domain.arrivals import Arrival
 from services.ingest.domain.reasons import Refusal
 from services.ingest.domain.requests import Batch, read_batch, read_single
 from services.ingest.domain.vocabulary import Kind
+from services.ingest.handlers.governance import Governance
 from services.ingest.handlers.parked import Replay
 from services.ingest.handlers.take_touchpoints import Intake, Receipt
 from services.ingest.handlers.take_webhooks import WebhookIntake
@@ -34,9 +35,15 @@ from services.ingest.store.fake_webhooks import FakeSns, FakeWebhooks
 from services.ingest.store.rejections import PostgresRejections
 from services.ingest.store.sources import PostgresSources
 from services.ingest.store.webhooks import PostgresWebhooks
+from services.ingest.store.plans import PostgresPlans
+from services.ingest.store.rejections import PostgresRejections
+from services.ingest.store.sources import PostgresSources
+from services.ingest.store.tallies import PostgresTallies
 
 if TYPE_CHECKING:
     from libs.kit.db import Database
+    from services.ingest.api.deps import Refreshed
+    from services.ingest.ports import SourceLog
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 KEY = IdentityKey(b"an identity key of tests only...")
@@ -62,11 +69,18 @@ class World:
     publisher: Publisher | None = None
     webhooks: FakeWebhooks = field(default_factory=FakeWebhooks)
     sns: FakeSns = field(default_factory=FakeSns)
+    governance: Governance = field(default_factory=Governance)
 
     def __post_init__(self) -> None:
         self.access = FixedAccess(sources=self.sources, principals={"dev-api-key": Principal("dev", frozenset({"*"}))})
         ids = make_ids()
-        self.intake = Intake(KEY, region="DE", publisher=self.publisher or self.broker.publisher(), new_id=lambda: next(ids))
+        self.intake = Intake(
+            KEY,
+            region="DE",
+            publisher=self.publisher or self.broker.publisher(),
+            new_id=lambda: next(ids),
+            governance=self.governance,
+        )
         self.webhook_intake = WebhookIntake(self.intake, self.webhooks, self.access, self.sns)
 
     def judge(
@@ -108,6 +122,11 @@ class World:
                 webhook_store=PostgresWebhooks(),
                 webhook_intake=self.webhook_intake,
                 refresh_webhooks=refresh,
+                governance=self.governance,
+                upkeep=cast("Refreshed", None),
+                plans=PostgresPlans(),
+                tallies=PostgresTallies(),
+                log=cast("SourceLog", None),
             ),
         )
         return app

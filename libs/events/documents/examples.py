@@ -12,10 +12,12 @@ import msgspec
 from libs.events import codec
 from libs.events.codec import EVENT_TYPES
 from libs.events.documents.change_examples import BALANCES, CHANGES, DISMISSED, EDGES, JUDGED
+from libs.events.documents.privacy_examples import REQUESTED
 from libs.events.documents.touchpoint_examples import REJECTED, STORY
 from libs.events.envelope import Event, Incoming, Outgoing
 from libs.events.topics import (
     LOYALTY_EVENTS,
+    PRIVACY_REQUESTS,
     PROFILE_CHANGES,
     SEGMENT_CHANGES,
     TOUCHPOINT_REJECTIONS,
@@ -74,6 +76,8 @@ def _encode_all() -> Iterator[tuple[str, Outgoing]]:
     for name, balance in BALANCES:
         event_id = f"{balance.profile_id}:{balance.version}"
         yield name, _encode(balance, LOYALTY_EVENTS, balance.profile_id, event_id, "loyalty", balance.at)
+    for name, requested in REQUESTED:
+        yield name, _encode(requested, PRIVACY_REQUESTS, requested.fragments[0], requested.request_id, "profile", requested.at)
 
 
 def _encode(event: Event, topic: Topic, key: UUID | str, event_id: UUID | str, source: str, at: datetime) -> Outgoing:

@@ -72,7 +72,7 @@ def _render_topics() -> str:
         cells = [
             f"`{topic.name}`",
             topic.key,
-            ", ".join(topic.producers),
+            ", ".join(topic.producers) or f"nobody yet ({topic.owner}'s)",
             ", ".join(topic.consumers),
             _say_kept(topic),
             str(topic.partitions),

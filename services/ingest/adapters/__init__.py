@@ -1,1 +1,1 @@
-"""What ingest keeps and asks outside the log and the database: the spool on its own disk, Amazon's word for its certificates."""
+"""Everything outside but PostgreSQL: the spool on this disk, Redis, Amazon's notifications, and the log looked at from outside."""

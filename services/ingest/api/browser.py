@@ -8,11 +8,10 @@ import msgspec
 from libs.kit.errors import RapportError
 from libs.kit.http import AsgiApp, Receive, Scope, Send, send_json
 from libs.kit.metrics import counter
-from libs.kit.trace import current_traceparent
+from services.ingest.api.arriving import Arrivals
 from services.ingest.api.cors import ANSWER
 from services.ingest.api.deps import ApiDeps
-from services.ingest.api.write_keys import authorise, find_key, find_user_agent
-from services.ingest.domain.arrivals import Arrival
+from services.ingest.api.write_keys import authorise, find_key
 from services.ingest.domain.pixels import read_pixel
 from services.ingest.domain.requests import find_write_key, read_single
 from services.ingest.domain.vocabulary import Kind
@@ -33,6 +32,7 @@ class BrowserEndpoints:
 
     def __init__(self, deps: ApiDeps) -> None:
         self._deps = deps
+        self._arrivals = Arrivals(deps)
 
     async def settings(self, scope: Scope, _receive: Receive, send: Send) -> None:
         """`GET /v1/projects/{write_key}/settings`, what analytics-next loads first.
@@ -80,9 +80,7 @@ class BrowserEndpoints:
         body = read_pixel(scope["query_string"])
         try:
             headers = dict(scope["headers"])
-            source = authorise(self._deps.sources, find_key(scope, headers, lambda: find_write_key(body)))
-            now = self._deps.clock.now()
-            arrival = Arrival(source, path, now, current_traceparent(), find_user_agent(source, headers))
+            arrival = self._arrivals.arrive(scope, headers, find_key(scope, headers, lambda: find_write_key(body)), path)
             with self._deps.gate.admit(len(body)):
                 await self._deps.intake.take_calls(arrival, read_single(body), kind=kind)
         except RapportError as error:

@@ -135,8 +135,11 @@ def _answers(schema: str) -> Schema:
         },
         "400": {"description": "The body is no JSON, or nothing can be found in it."},
         "401": {"description": "`invalid_write_key`"},
+        "403": {"description": "`origin_not_allowed`: the key is for browsers on other websites."},
         "413": {"description": f"Larger than {EVENT_BYTES} bytes (an event) or {BATCH_BYTES} bytes (a batch, inflated)."},
-        "429": {"description": "Too much at once: `Retry-After` says when to send it again."},
+        "429": {
+            "description": "Too much at once, or more than the source may (`rate_limited`): send it again after `Retry-After`."
+        },
         "503": {"description": "Nothing was taken: send it again after `Retry-After`."},
     }
 

@@ -16,7 +16,7 @@ from libs.messaging.errors import PublishFailed
 from services.ingest.api.deps import ApiDeps
 from services.ingest.domain.reasons import Reason
 from services.ingest.errors import BrokerAway
-from services.ingest.ports import ParkedRejection, Place, RejectionFilter
+from services.ingest.ports import ParkedRejection, Place, RejectionFilter, RejectionGroup
 
 _REPLAY_PAGE = 100
 _REPLAY_PAGES = 20
@@ -41,6 +41,24 @@ class RejectionsOut(BaseModel):
     items: list[RejectionOut]
     next_cursor: str | None
     counts: dict[str, int] | None = None
+
+
+class GroupOut(BaseModel):
+    """`samples` are the newest."""
+
+    source: str
+    reason: str
+    count: int
+    first_at: str
+    last_at: str
+    samples: list[RejectionOut]
+
+
+class SummaryOut(BaseModel):
+    """The most first."""
+
+    items: list[GroupOut]
+    next_cursor: None = None
 
 
 class ReplayIn(StrictModel):
@@ -87,6 +105,21 @@ def build_router(deps: ApiDeps) -> APIRouter:
             items=[_show(row) for row in page], next_cursor=more, counts=dict(counts) if counts is not None else None
         )
 
+    @router.get("/summary")
+    async def summarise_rejections(
+        _principal: Annotated[Principal, requires("rejections:read")],
+        source: str | None = None,
+        reason: Reason | None = None,
+        received_from: Annotated[AwareDatetime | None, Query(alias="from")] = None,
+        received_to: Annotated[AwareDatetime | None, Query(alias="to")] = None,
+        samples: Annotated[int, Query(ge=0, le=10)] = 1,
+    ) -> SummaryOut:
+        """What is refused why, by source, with the newest of each. Samples may hold personal data."""
+        where = RejectionFilter(source, reason, received_from, received_to)
+        async with deps.database.connection() as connection:
+            groups = await deps.rejections.summarise(connection, where, samples=samples)
+        return SummaryOut(items=[_show_group(group) for group in groups])
+
     @router.post("/replay")
     async def replay_rejections(body: ReplayIn, _principal: Annotated[Principal, requires("rejections:write")]) -> ReplayOut:
         """Judge parked touchpoints again, as of their receipt, and take those that are good now. Repeating it is harmless."""
@@ -107,6 +140,17 @@ def build_router(deps: ApiDeps) -> APIRouter:
         return ReplayOut(replayed=replayed, rejected=rejected, next_cursor=None if after is None else _write_place(after))
 
     return router
+
+
+def _show_group(group: RejectionGroup) -> GroupOut:
+    return GroupOut(
+        source=group.source_id,
+        reason=group.reason,
+        count=group.total,
+        first_at=format_utc(group.first_at),
+        last_at=format_utc(group.last_at),
+        samples=[_show(row) for row in group.samples],
+    )
 
 
 def _show(row: ParkedRejection) -> RejectionOut:

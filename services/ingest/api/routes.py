@@ -3,7 +3,7 @@
 from fastapi import FastAPI
 
 from libs.kit.http import AsgiApp, add_raw_route, document_raw_route
-from services.ingest.api import operations, page, rejections, sources, webhook_endpoints
+from services.ingest.api import debugger, operations, page, plans, rejections, source_stats, sources, webhook_endpoints
 from services.ingest.api.browser import BrowserEndpoints
 from services.ingest.api.deps import ApiDeps
 from services.ingest.api.touchpoints import OwnTouchpoints
@@ -51,6 +51,9 @@ def add_routes(app: FastAPI, deps: ApiDeps) -> None:
     document_raw_route(app, WEBHOOK, "GET", operations.WEBHOOK_HANDSHAKE)
     app.include_router(sources.build_router(deps))
     app.include_router(webhook_endpoints.build_router(deps))
+    app.include_router(source_stats.build_router(deps))
+    app.include_router(debugger.build_router(deps))
+    app.include_router(plans.build_router(deps))
     app.include_router(rejections.build_router(deps))
     app.include_router(page.build_router(deps))
 

@@ -9,11 +9,13 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, PlainSeria
 from libs.durable.cursors import DEFAULT_LIMIT, MAX_LIMIT, decode_cursor, encode_cursor
 from libs.identity import normalise_kind
 from libs.kit.access_tables import SOURCE_ID_PATTERN
-from libs.kit.auth import Principal, Source
+from libs.kit.auth import IpPolicy, Principal, Source
 from libs.kit.http import StrictModel, requires
 from libs.kit.times import format_utc
 from libs.orders.currencies import is_currency
 from services.ingest.api.deps import ApiDeps
+from services.ingest.api.source_stats import CountsOut, show_counts
+from services.ingest.domain.origins import read_origin
 from services.ingest.domain.vocabulary import Channel
 from services.ingest.errors import BodyInvalid
 from services.ingest.handlers import sources as handlers
@@ -23,6 +25,7 @@ SourceId = Annotated[str, Path(max_length=64)]
 Instant = Annotated[AwareDatetime, PlainSerializer(format_utc, return_type=str)]
 _BELIEVED = frozenset({"server", "pos", "webhook", "import"})
 """Kinds whose claims about who somebody is come from the business itself."""
+_MAY_BE_NULL = frozenset({"default_channel", "max_events_per_s", "burst_events"})
 
 
 def _check_currency(code: str) -> str:
@@ -37,12 +40,27 @@ def _check_kind(kind: str) -> str:
     return kind
 
 
+def _check_origin(text: str) -> str:
+    origin = read_origin(text)
+    if origin is None:
+        raise ValueError("an origin: `https://shop.example`, or `https://*.shop.example` for every subdomain")
+    return origin
+
+
+Origins = Annotated[list[Annotated[str, AfterValidator(_check_origin)]], Field(max_length=100)]
+EventsPerSecond = Annotated[int, Field(ge=1, le=100_000)]
+BurstEvents = Annotated[int, Field(ge=1, le=1_000_000)]
 Currency = Annotated[str, AfterValidator(_check_currency)]
 IdentifierKind = Annotated[str, AfterValidator(_check_kind)]
 
 
 class SourceIn(StrictModel):
-    """`verified`: whether its claims about who somebody is are believed; by default a browser's or an app's are not."""
+    """`verified`: whether its claims about who somebody is are believed; by default a browser's or an app's are not.
+
+    `allowed_origins`: websites from which a browser may use its keys (kinds web and mobile; empty: any).
+    `max_events_per_s`, in bursts of `burst_events` (by default as many): above it, 429 with `Retry-After`.
+    `ip_policy`: what is kept of visitors' addresses: `none`, their network (`truncated`), or all (`full`).
+    """
 
     id: str | None = Field(default=None, pattern=SOURCE_ID_PATTERN)
     name: str = Field(min_length=1, max_length=200)
@@ -52,6 +70,10 @@ class SourceIn(StrictModel):
     default_currency: Currency = "EUR"
     user_id_kind: IdentifierKind = "user_id"
     enabled: bool = True
+    allowed_origins: Origins = Field(default_factory=list)
+    max_events_per_s: EventsPerSecond | None = None
+    burst_events: BurstEvents | None = None
+    ip_policy: IpPolicy = "none"
 
 
 class SourcePatch(StrictModel):
@@ -64,6 +86,10 @@ class SourcePatch(StrictModel):
     default_currency: Currency | None = None
     user_id_kind: IdentifierKind | None = None
     enabled: bool | None = None
+    allowed_origins: Origins | None = None
+    max_events_per_s: EventsPerSecond | None = None
+    burst_events: BurstEvents | None = None
+    ip_policy: IpPolicy | None = None
 
 
 class SourceOut(BaseModel):
@@ -75,6 +101,18 @@ class SourceOut(BaseModel):
     default_currency: str
     user_id_kind: str
     enabled: bool
+    allowed_origins: list[str]
+    max_events_per_s: int | None
+    burst_events: int | None
+    ip_policy: IpPolicy
+
+
+class SourceDetailOut(SourceOut):
+    """`today` counts since midnight UTC; `tracking_plan` judges what it sends."""
+
+    tracking_plan: str | None
+    last_seen_at: Instant | None
+    today: CountsOut
 
 
 class SourcesOut(BaseModel):
@@ -133,6 +171,10 @@ def build_router(deps: ApiDeps) -> APIRouter:
             default_currency=body.default_currency,
             user_id_kind=body.user_id_kind,
             enabled=body.enabled,
+            allowed_origins=tuple(body.allowed_origins),
+            max_events_per_s=body.max_events_per_s,
+            burst_events=body.burst_events,
+            ip_policy=body.ip_policy,
         )
         async with deps.database.transaction() as tx:
             await handlers.create_source(tx, store, source)
@@ -141,16 +183,25 @@ def build_router(deps: ApiDeps) -> APIRouter:
         return _show(source)
 
     @router.get("/{source_id}")
-    async def get_source(source_id: SourceId, _principal: Annotated[Principal, reads]) -> SourceOut:
+    async def get_source(source_id: SourceId, _principal: Annotated[Principal, reads]) -> SourceDetailOut:
+        """What other processes counted shows within some seconds."""
+        await deps.upkeep.flush()
+        today = deps.clock.now().date()
         async with deps.database.connection() as connection:
-            return _show(await handlers.get_source(connection, store, source_id))
+            source = await handlers.get_source(connection, store, source_id)
+            counts = await deps.tallies.list_counts(connection, source_id, since=today, until=today)
+            seen_at = await deps.tallies.find_seen(connection, source_id)
+            plan = (await deps.plans.find_assigned(connection, source_id)) or None
+        return SourceDetailOut(**_show(source).model_dump(), tracking_plan=plan, last_seen_at=seen_at, today=show_counts(counts))
 
     @router.patch("/{source_id}")
     async def change_source(source_id: SourceId, body: SourcePatch, _principal: Annotated[Principal, writes]) -> SourceOut:
         """In force everywhere within 5 s. A disabled source's touchpoints are parked, not lost."""
         changes = body.model_dump(exclude_unset=True)
-        if any(value is None and name != "default_channel" for name, value in changes.items()):
-            raise BodyInvalid("Only `default_channel` may be null.")
+        if any(value is None and name not in _MAY_BE_NULL for name, value in changes.items()):
+            raise BodyInvalid(f"Only {', '.join(sorted(_MAY_BE_NULL))} may be null.")
+        if "allowed_origins" in changes:
+            changes["allowed_origins"] = tuple(changes["allowed_origins"])
         async with deps.database.transaction() as tx:
             source = await handlers.change_source(tx, store, source_id, changes)
         await deps.refresh_access()
@@ -205,4 +256,8 @@ def _show(source: Source) -> SourceOut:
         default_currency=source.default_currency,
         user_id_kind=source.user_id_kind,
         enabled=source.enabled,
+        allowed_origins=list(source.allowed_origins),
+        max_events_per_s=source.max_events_per_s,
+        burst_events=source.burst_events,
+        ip_policy=source.ip_policy,
     )

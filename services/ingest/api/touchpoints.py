@@ -6,10 +6,10 @@ import msgspec
 
 from libs.kit.errors import FieldError
 from libs.kit.http import Receive, Scope, Send, send_json
-from libs.kit.trace import current_traceparent
+from services.ingest.api.arriving import Arrivals
 from services.ingest.api.bodies import read_body
 from services.ingest.api.deps import ApiDeps
-from services.ingest.api.write_keys import authorise, find_key
+from services.ingest.api.write_keys import find_key
 from services.ingest.domain.arrivals import Arrival
 from services.ingest.domain.limits import BATCH_BYTES
 from services.ingest.domain.own import UnknownMembers, read_own_batch
@@ -26,16 +26,16 @@ class OwnTouchpoints:
 
     def __init__(self, deps: ApiDeps) -> None:
         self._deps = deps
+        self._arrivals = Arrivals(deps)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
         body = await read_body(receive, self._deps.gate)
         with self._deps.gate.admit(len(body.data)):
-            source = authorise(self._deps.sources, find_key(scope, headers, _no_key))
+            arrival = self._arrivals.arrive(scope, headers, find_key(scope, headers, _no_key), OWN)
             idempotency_key = _read_idempotency_key(headers.get(b"idempotency-key"))
             if not body.complete:
                 raise BatchTooLarge(f"The body is larger than {BATCH_BYTES} bytes.")
-            arrival = Arrival(source, OWN, self._deps.clock.now(), current_traceparent())
             batch = await self._read(arrival, body.data)
             receipt = await self._deps.intake.take_own(arrival, batch, idempotency_key=idempotency_key)
         await send_json(send, 200, msgspec.json.encode({"accepted": receipt.accepted, "rejected": receipt.rejected}))

@@ -14,10 +14,11 @@ from libs.kit.errors import RapportError
 from libs.kit.http import AsgiApp, Receive, Scope, Send, problem_response
 from libs.kit.metrics import counter
 from libs.kit.trace import current_trace
+from services.ingest.api.arriving import Arrivals
 from services.ingest.api.bodies import Body, read_body
 from services.ingest.api.cors import ANSWER, PREFLIGHT
 from services.ingest.api.deps import ApiDeps
-from services.ingest.api.write_keys import Headers, authorise, find_key, find_user_agent
+from services.ingest.api.write_keys import Headers, find_key
 from services.ingest.domain.arrivals import Arrival
 from services.ingest.domain.limits import BATCH_BYTES
 from services.ingest.domain.reasons import Reason, Refusal
@@ -55,6 +56,7 @@ class Tracking:
     def __init__(self, deps: ApiDeps) -> None:
         self._deps = deps
         self._gate = deps.gate
+        self._arrivals = Arrivals(deps)
 
     def single(self, path: str, kind: Kind) -> AsgiApp:
         async def take(request: Request) -> Receipt:
@@ -96,7 +98,7 @@ class Tracking:
     async def _take_single(self, request: Request, path: str, kind: Kind) -> Receipt:
         data, complete = request.body
         key = find_key(request.scope, request.headers, lambda: _find_key_or_refuse(data))
-        arrival = self._arrive(key, path, request.headers)
+        arrival = self._arrivals.arrive(request.scope, request.headers, key, path)
         if not complete:
             await self._refuse_oversize(arrival, Reason.EVENT_TOO_LARGE, data)
         receipt = await self._deps.intake.take_calls(arrival, read_single(data), kind=kind)
@@ -112,7 +114,7 @@ class Tracking:
         data, complete = request.body
         batch = read_batch(data) if complete else None
         key = find_key(request.scope, request.headers, lambda: _find_batch_key_or_refuse(batch))
-        arrival = self._arrive(key, path, request.headers)
+        arrival = self._arrivals.arrive(request.scope, request.headers, key, path)
         if batch is None:
             await self._refuse_oversize(arrival, Reason.BATCH_TOO_LARGE, data)
         if isinstance(batch, Refusal):
@@ -121,12 +123,6 @@ class Tracking:
                 raise BatchTooLarge(f"The batch is {batch.detail}.")
             raise BodyUnreadable(f"The body is unreadable: {batch.detail}.")
         return await self._deps.intake.take_calls(arrival, batch)
-
-    def _arrive(self, key: str | None, path: str, headers: Headers) -> Arrival:
-        source = authorise(self._deps.sources, key)
-        trace = current_trace()
-        traceparent = None if trace is None else trace.to_traceparent()
-        return Arrival(source, path, self._deps.clock.now(), traceparent, find_user_agent(source, headers))
 
     async def _refuse_oversize(self, arrival: Arrival, reason: Reason, beginning: bytes) -> NoReturn:
         """A body beyond all limits is parked as its beginning: enough to see who sent what."""

@@ -8,10 +8,16 @@ from services.ingest.domain.identifiers import SourceRules
 
 
 class ArrivalSource(SourceRules, Protocol):
-    """A disabled source's calls are parked."""
+    """A disabled source's calls are parked. The limit is in events a second; None: there is none."""
 
     @property
     def enabled(self) -> bool: ...
+    @property
+    def max_events_per_s(self) -> int | None: ...
+    @property
+    def burst_events(self) -> int | None: ...
+    @property
+    def ip_policy(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +25,7 @@ class Arrival:
     """`path` is the address without a trailing slash: where the same body would be sent again.
 
     `user_agent`: the visitor's, where a browser speaks for itself; that of other requests is an SDK's.
+    `client` is the visitor's network address where the source wants it and the connection is the visitor's own.
     """
 
     source: ArrivalSource
@@ -26,3 +33,4 @@ class Arrival:
     received_at: datetime
     traceparent: str | None = None
     user_agent: str | None = None
+    client: str | None = None

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from services.ingest.ports import ParkedRejection, Place, RejectionBounds, RejectionFilter
+from services.ingest.ports import ParkedRejection, Place, RejectionBounds, RejectionFilter, RejectionGroup
 
 if TYPE_CHECKING:
     from libs.kit.db import Tx
@@ -37,6 +37,16 @@ class FakeRejections:
 
     async def count_reasons(self, _tx: "Tx", where: RejectionFilter) -> Mapping[str, int]:
         return dict(sorted(Counter(row.reason for row in self._matching(where)).items()))
+
+    async def summarise(self, _tx: "Tx", where: RejectionFilter, *, samples: int) -> list[RejectionGroup]:
+        groups: dict[tuple[str, str], list[ParkedRejection]] = {}
+        for row in sorted(self._matching(where), key=_place_of, reverse=True):
+            groups.setdefault((row.source_id, row.reason), []).append(row)
+        made = [
+            RejectionGroup(*key, len(rows), rows[-1].received_at, rows[0].received_at, rows[:samples])
+            for key, rows in groups.items()
+        ]
+        return sorted(made, key=lambda group: (-group.total, group.source_id, group.reason))
 
     async def mark_replayed(self, _tx: "Tx", ids: Sequence[UUID], _now: datetime) -> None:
         for rejection_id in ids:

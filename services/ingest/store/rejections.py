@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from services.ingest.ports import ParkedRejection, Place, RejectionBounds, RejectionFilter
+from services.ingest.ports import ParkedRejection, Place, RejectionBounds, RejectionFilter, RejectionGroup
 
 if TYPE_CHECKING:
     from libs.kit.db import Tx
@@ -32,6 +32,22 @@ _COUNT = """
       AND ($5::uuid[] IS NULL OR id = ANY($5))
     GROUP BY reason ORDER BY reason
 """
+_SUMMARISE = """
+    SELECT * FROM (
+      SELECT id, source_id, received_at, reason, detail, path, body,
+        count(*) OVER groups AS count, min(received_at) OVER groups AS first_at, max(received_at) OVER groups AS last_at,
+        row_number() OVER (PARTITION BY source_id, reason ORDER BY received_at DESC, id DESC) AS place
+      FROM rejections
+      WHERE replayed_at IS NULL
+        AND ($1::text IS NULL OR source_id = $1)
+        AND ($2::text IS NULL OR reason = $2)
+        AND ($3::timestamptz IS NULL OR received_at >= $3)
+        AND ($4::timestamptz IS NULL OR received_at < $4)
+        AND ($5::uuid[] IS NULL OR id = ANY($5))
+      WINDOW groups AS (PARTITION BY source_id, reason)
+    ) AS ranked
+    WHERE place <= greatest($6, 1) ORDER BY count DESC, source_id, reason, place
+"""
 _ADD = """
     INSERT INTO rejections (id, source_id, received_at, reason, detail, path, body, size_bytes)
     SELECT *, length(body) FROM unnest(
@@ -49,6 +65,9 @@ _TRIM = """
       WHERE place > $1 OR bytes > $2
     )
 """
+
+
+_FIELDS = ("id", "source_id", "received_at", "reason", "detail", "path", "body")
 
 
 class PostgresRejections:
@@ -79,6 +98,15 @@ class PostgresRejections:
     async def count_reasons(self, tx: "Tx", where: RejectionFilter) -> Mapping[str, int]:
         rows = await tx.fetch(_COUNT, *_arguments(where))
         return {row["reason"]: row["count"] for row in rows}
+
+    async def summarise(self, tx: "Tx", where: RejectionFilter, *, samples: int) -> list[RejectionGroup]:
+        groups: dict[tuple[str, str], RejectionGroup] = {}
+        for row in await tx.fetch(_SUMMARISE, *_arguments(where), samples):
+            key = (row["source_id"], row["reason"])
+            group = groups.setdefault(key, RejectionGroup(*key, row["count"], row["first_at"], row["last_at"], []))
+            if row["place"] <= samples:
+                group.samples.append(ParkedRejection(**{name: row[name] for name in _FIELDS}))
+        return list(groups.values())
 
     async def mark_replayed(self, tx: "Tx", ids: Sequence[UUID], now: datetime) -> None:
         await tx.execute(

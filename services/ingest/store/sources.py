@@ -1,22 +1,23 @@
 """Sources and write keys in schema `access`, which ingest may write."""
 
+from dataclasses import astuple
 from typing import TYPE_CHECKING
 
 from libs.kit import auth
-from libs.kit.auth import Source
+from libs.kit.auth import SOURCE_COLUMNS, SOURCE_FIELDS, Source, read_source
 from services.ingest.ports import WriteKey
 
 if TYPE_CHECKING:
     from libs.kit.db import Tx
 
-_LIST = """
-    SELECT id, name, kind, verified, default_channel, default_currency, user_id_kind, enabled FROM access.sources
-    WHERE $1::text IS NULL OR id > $1 ORDER BY id LIMIT $2
-"""
-_FIND = """
-    SELECT id, name, kind, verified, default_channel, default_currency, user_id_kind, enabled FROM access.sources WHERE id = $1
-"""
+_LIST = f"SELECT {SOURCE_COLUMNS} FROM access.sources WHERE $1::text IS NULL OR id > $1 ORDER BY id LIMIT $2"  # noqa: S608 - our own names
+_FIND = f"SELECT {SOURCE_COLUMNS} FROM access.sources WHERE id = $1"  # noqa: S608
 _LOCK = _FIND + " FOR UPDATE"
+_SAVE = (
+    "UPDATE access.sources SET "  # noqa: S608
+    + ", ".join(f"{name} = ${number}" for number, name in enumerate(SOURCE_FIELDS, start=1))
+    + " WHERE id = $1"
+)
 
 
 class PostgresSources:
@@ -24,34 +25,21 @@ class PostgresSources:
 
     async def list_sources(self, tx: "Tx", *, after: str | None, limit: int) -> list[Source]:
         rows = await tx.fetch(_LIST, after, limit)
-        return [Source(**dict(row)) for row in rows]
+        return [read_source(row) for row in rows]
 
     async def find(self, tx: "Tx", source_id: str) -> Source | None:
         row = await tx.fetchrow(_FIND, source_id)
-        return None if row is None else Source(**dict(row))
+        return None if row is None else read_source(row)
 
     async def lock(self, tx: "Tx", source_id: str) -> Source | None:
         row = await tx.fetchrow(_LOCK, source_id)
-        return None if row is None else Source(**dict(row))
+        return None if row is None else read_source(row)
 
     async def create(self, tx: "Tx", source: Source) -> bool:
         return await auth.create_source(tx, source)
 
     async def save(self, tx: "Tx", source: Source) -> None:
-        await tx.execute(
-            """
-            UPDATE access.sources SET name = $2, kind = $3, verified = $4, default_channel = $5, default_currency = $6,
-              user_id_kind = $7, enabled = $8 WHERE id = $1
-            """,
-            source.id,
-            source.name,
-            source.kind,
-            source.verified,
-            source.default_channel,
-            source.default_currency,
-            source.user_id_kind,
-            source.enabled,
-        )
+        await tx.execute(_SAVE, *astuple(source))
 
     async def list_keys(self, tx: "Tx", source_id: str) -> list[WriteKey]:
         rows = await tx.fetch(

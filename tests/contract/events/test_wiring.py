@@ -46,7 +46,8 @@ def test_topics_are_declared_in_good_order() -> None:
     for name, topic in TOPICS.items():
         assert name == topic.name
         assert re.fullmatch(r"[a-z]+(-[a-z]+)*", name)
-        assert topic.owner in topic.producers
+        # A topic whose owner doesn't publish it yet has no producer at all.
+        assert not topic.producers or topic.owner in topic.producers
         assert set(topic.producers) | set(topic.consumers) <= set(get_args(Service))
         assert len(set(topic.producers)) == len(topic.producers)
         assert len(set(topic.consumers)) == len(topic.consumers)

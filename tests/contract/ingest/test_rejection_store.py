@@ -150,3 +150,17 @@ async def test_the_oldest_of_a_source_go_first(opened: Opened, bounds: Rejection
         removed = await opened.store.trim(tx, bounds)
     assert await find(opened) == kept
     assert removed == 4 - len(kept)
+
+
+async def test_a_summary_counts_by_source_and_reason_with_the_newest_of_each(opened: Opened) -> None:
+    await park(opened, make(1), make(2), make(3), make(4, source_id="s2"), make(5, reason="not_json"), make(6, source_id="s2"))
+    async with opened.transaction() as tx:
+        groups = await opened.store.summarise(tx, ALL, samples=2)
+        without = await opened.store.summarise(tx, RejectionFilter(source_id="s1", reason="not_json"), samples=0)
+        await opened.store.mark_replayed(tx, [UUID(int=6)], NOW)
+        left = await opened.store.summarise(tx, RejectionFilter(source_id="s2"), samples=1)
+    told = [(group.source_id, group.reason, group.total, [row.id.int for row in group.samples]) for group in groups]
+    assert told == [("s1", "no_identifier", 3, [3, 2]), ("s2", "no_identifier", 2, [6, 4]), ("s1", "not_json", 1, [5])]
+    assert (groups[0].first_at, groups[0].last_at) == (NOW + HOUR, NOW + 3 * HOUR)
+    assert [(group.total, group.samples) for group in without] == [(1, [])]
+    assert [group.total for group in left] == [1]

@@ -12,7 +12,7 @@ import pytest
 
 from libs.events.codec import decode
 from libs.events.envelope import Incoming
-from libs.events.topics import TOUCHPOINT_REJECTIONS, TOUCHPOINTS
+from libs.events.topics import PRIVACY_REQUESTS, TOUCHPOINT_REJECTIONS, TOUCHPOINTS
 from libs.kit.auth import ensure_dev_keys
 from libs.kit.settings import PlatformSettings
 from libs.messaging.admin import ensure_topics
@@ -65,7 +65,7 @@ async def settings(stack: Stack, database_dsn: str, topic_prefix: str, tmp_path:
     platform = PlatformSettings(
         kafka=stack.kafka, postgres=database_dsn, topic_prefix=topic_prefix, home=tmp_path, identity_key="ab" * 32, env="test"
     )
-    await ensure_topics(platform, [TOUCHPOINTS, TOUCHPOINT_REJECTIONS])
+    await ensure_topics(platform, [TOUCHPOINTS, TOUCHPOINT_REJECTIONS, PRIVACY_REQUESTS])
     async with open_schema(database_dsn, "ingest") as database:
         await ensure_dev_keys(database)
     return Settings(platform=platform)

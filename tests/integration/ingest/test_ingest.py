@@ -10,6 +10,8 @@ import pytest
 from tests.integration.ingest.conftest import SERVER, STAFF, Ingest
 from tests.support.eventually import eventually
 
+UNGOVERNED = {"allowed_origins": [], "max_events_per_s": None, "burst_events": None, "ip_policy": "none"}
+
 
 def make_batch(count: int, prefix: str) -> dict[str, Any]:
     return {
@@ -118,7 +120,7 @@ class TestSources:
         assert (created.status_code, created.headers["location"]) == (201, f"/v1/sources/{name}")
         assert created.json() == {
             "id": name, "name": name, "kind": "pos", "verified": True, "default_channel": "pos", "default_currency": "EUR",
-            "user_id_kind": "user_id", "enabled": True,
+            "user_id_kind": "user_id", "enabled": True, **UNGOVERNED,
         }  # fmt: skip
         keys = [(await client.post(f"/v1/sources/{name}/keys", headers=STAFF)).json()["write_key"] for _ in range(2)]
         call = {"userId": "u1", "event": "Store Visited"}
@@ -138,7 +140,8 @@ class TestSources:
         key = (await ingest.client.post(f"/v1/sources/{name}/keys", headers=STAFF)).json()["write_key"]
         patch = {"user_id_kind": "shop_b", "default_channel": "social", "default_currency": "USD"}
         changed = await ingest.client.patch(f"/v1/sources/{name}", json=patch, headers=STAFF)
-        assert changed.json() == {"id": name, "name": "Shop B", "kind": "web", "verified": False, "enabled": True, **patch}
+        expected = {"id": name, "name": "Shop B", "kind": "web", "verified": False, "enabled": True, **UNGOVERNED, **patch}
+        assert changed.json() == expected
         body = {"userId": "u1", "event": "Order Completed", "messageId": name, "properties": {"order_id": "o", "revenue": 1}}
         await ingest.client.post("/v1/track", json=body, headers={"X-Write-Key": key})
         events = await ingest.events("touchpoints", 10_000)

@@ -146,7 +146,7 @@ class TestBatchContext:
     def test_java_and_go_put_the_library_into_the_batchs_context_only(self) -> None:
         library = {"name": "analytics-java", "version": "3.5.4"}
         assert self.context({"library": library}, None) == {"library": library}
-        assert self.context({"library": library}, {"ip": "::1"}) == {"library": library, "ip": "::1"}
+        assert self.context({"library": library}, {"locale": "de"}) == {"library": library, "locale": "de"}
 
     def test_the_calls_own_members_win(self) -> None:
         assert self.context({"a": 1, "b": 1}, {"b": 2}) == {"a": 1, "b": 2}
