@@ -17,18 +17,15 @@ from libs.messaging.consumer import BatchConsumer
 from libs.messaging.kafka_source import KafkaSource
 from libs.messaging.policy import ConsumerPolicy
 from libs.messaging.producer import KafkaPublisher, PublisherOptions
+from services.ingest.adapters.limiters import build_limiter
 from services.ingest.adapters.sns import HttpSns
+from services.ingest.adapters.source_log import KafkaSourceLog
 from services.ingest.adapters.spool import FileSpool
 from services.ingest.adapters.spooling_publisher import SpoolingPublisher
 from services.ingest.api import ApiDeps, add_routes
 from services.ingest.api.gate import Gate
 from services.ingest.consumer import GROUP, build_handlers, sweep_rejections
 from services.ingest.domain.devices import load_patterns
-from services.ingest.adapters.limiters import build_limiter
-from services.ingest.adapters.source_log import KafkaSourceLog
-from services.ingest.api import ApiDeps, add_routes
-from services.ingest.api.gate import Gate
-from services.ingest.consumer import GROUP, build_handlers, sweep_rejections
 from services.ingest.handlers.governance import Governance
 from services.ingest.handlers.parked import Replay
 from services.ingest.handlers.take_touchpoints import Intake
@@ -37,13 +34,13 @@ from services.ingest.settings import Settings
 from services.ingest.store.plans import PostgresPlans
 from services.ingest.store.rejections import PostgresRejections
 from services.ingest.store.sources import PostgresSources
+from services.ingest.store.suppressions import PostgresSuppressions
+from services.ingest.store.tallies import PostgresTallies
 from services.ingest.store.webhooks import PostgresWebhooks, WebhookCache
+from services.ingest.upkeep import Upkeep
 
 HASTY = PublisherOptions(deadline_s=0.9)
 """What isn't acknowledged within a second (the deadline is looked at ten times a second) goes to the spool."""
-from services.ingest.store.suppressions import PostgresSuppressions
-from services.ingest.store.tallies import PostgresTallies
-from services.ingest.upkeep import Upkeep
 
 
 @dataclass(frozen=True, slots=True)

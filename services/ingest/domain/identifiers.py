@@ -64,13 +64,16 @@ class IdentifierBook(Generic[I]):
 
         self._name = name
 
+    def name(self, kind: str, value: object, *, verified: bool) -> Named[I] | Refusal | None:
+        text = value if type(value) is str else to_text(value)
+        # A browser is the only one to know its own anonymous id: nobody could verify more.
+        return self._name(kind, text, verified or kind in _OWN_KINDS) if text else None
+
     def name_all(self, claims: Iterable[Claim], *, verified: bool) -> list[Named[I]] | Refusal:
         """Each identifier once, strongest first. Refused where nobody is left, or too many are."""
         found: list[Named[I]] = []
         for kind, value in claims:
-            text = value if type(value) is str else to_text(value)
-            # A browser is the only one to know its own anonymous id: nobody could verify more.
-            named = self._name(kind, text, verified or kind in _OWN_KINDS) if text else None
+            named = self.name(kind, value, verified=verified)
             if named is None:
                 continue
             if isinstance(named, Refusal):

@@ -260,7 +260,7 @@ class Intake:
             received_at=received_at,
             skew=NO_SKEW if behind is None else behind,
             book=self._book,
-            user_agent=arrival.user_agent,
+            user_agent=request.arrival.user_agent,
         )
 
     def _is_suppressed(self, call: Call, source: SourceRules) -> bool:

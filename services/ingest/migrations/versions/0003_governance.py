@@ -5,7 +5,7 @@ from alembic import op
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
 revision = "0003_governance"
-down_revision = "0001"
+down_revision = "0002_webhooks"
 branch_labels = None
 depends_on = None
 
