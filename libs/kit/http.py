@@ -47,6 +47,7 @@ __all__ = [
     "AsgiApp",
     "Health",
     "Message",
+    "Operation",
     "RawRoute",
     "Receive",
     "Scope",

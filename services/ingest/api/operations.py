@@ -190,6 +190,59 @@ OWN: Final[Mapping[str, Any]] = {
     ],
     "responses": {**_answers("Receipt"), "422": {"description": "Members that a touchpoint doesn't have; nothing was taken."}},
 }
+_CLOUD_EVENT: Final[Schema] = {
+    "type": "object",
+    "required": ["specversion", "id", "source", "type"],
+    "properties": {
+        "specversion": {"type": "string", "const": "1.0"},
+        "id": {"type": "string", "minLength": 1, "description": "With `source`: the message id."},
+        "source": {"type": "string", "minLength": 1},
+        "type": {
+            "type": "string",
+            "minLength": 1,
+            "description": "The name: that of the vocabulary which its end spells, else itself. `com.shop.order.completed.v1` is "
+            "`Order Completed`.",
+        },
+        "time": {"type": "string", "format": "date-time", "description": "When it happened; the time of receipt where missing."},
+        "subject": {"type": "string", "description": "`kind:value` (`email:ada@example.com`), or a user id."},
+        "datacontenttype": {"type": "string"},
+        "dataschema": {"type": "string"},
+        "channel": {"type": "string", "description": "An extension of ours."},
+        "data": {
+            "type": "object",
+            "description": "The properties (of `Identified`: the traits). Its `identifiers`, `user_id`, `anonymous_id`, `email`, "
+            "`phone` and `loyalty_card` say whom it is about, beside the subject.",
+        },
+        "data_base64": {"type": "string", "description": "JSON, where the sender had to encode it."},
+    },
+}
+CLOUD_EVENTS: Final[Mapping[str, Any]] = {
+    **_describe(
+        "CloudEvents 1.0",
+        f"In binary, structured or batched mode (at most {BATCH_EVENTS}). A bad event is parked and refused alone.",
+        body="CloudEvent",
+        answer="Receipt",
+    ),
+    "tags": ["touchpoints"],
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/cloudevents+json": {"schema": {"$ref": "#/components/schemas/CloudEvent"}},
+            "application/cloudevents-batch+json": {
+                "schema": {"type": "array", "items": {"$ref": "#/components/schemas/CloudEvent"}}
+            },
+            "application/json": {
+                "schema": {"type": "object", "description": "`data`; the attributes are headers, `ce-id` and so on."}
+            },
+        },
+    },
+    "parameters": [
+        {"name": f"ce-{name}", "in": "header", "required": False, "schema": {"type": "string"}, "description": "In binary mode."}
+        for name in ("specversion", "id", "source", "type", "time", "subject")
+    ],
+    "responses": {**_answers("Receipt"), "422": {"description": "JSON, but neither an event nor a list of events."}},
+    "components": {**_COMPONENTS, "CloudEvent": _CLOUD_EVENT},
+}
 PIXEL: Final[Mapping[str, Any]] = {
     "tags": ["browsers"],
     "summary": "A call in an image's address",
@@ -213,6 +266,34 @@ SOURCE_CONFIG: Final[Mapping[str, Any]] = {
     "responses": {
         "200": {"description": "The document", "content": {"application/json": {"schema": {"type": "object"}}}},
         "401": {"description": "`invalid_write_key`"},
+    },
+}
+ANALYTICS_JS: Final[Mapping[str, Any]] = {
+    "tags": ["browsers"],
+    "summary": "analytics-next for an HTML snippet",
+    "description": "The bundle of the npm package, asking this host for its settings. The same for every key.",
+    "security": [],
+    "parameters": [{"name": "write_key", "in": "path", "required": True, "schema": {"type": "string"}}],
+    "responses": {
+        "200": {"description": "The bundle", "content": {"text/javascript": {}}},
+        "304": {"description": "As `If-None-Match` says"},
+        "404": {"description": "`analytics_js_missing`: this installation has none"},
+    },
+}
+ANALYTICS_JS_CHUNK: Final[Mapping[str, Any]] = {
+    **ANALYTICS_JS,
+    "summary": "A part of analytics-next that it loads when it needs it",
+    "description": "Named by its content, so it may be kept for ever.",
+    "parameters": [{"name": "file", "in": "path", "required": True, "schema": {"type": "string"}}],
+}
+ANALYTICS_JS_LICENCE: Final[Mapping[str, Any]] = {
+    "tags": ["browsers"],
+    "summary": "The licence of analytics-next",
+    "security": [],
+    "responses": {
+        "200": {"description": "The licence", "content": {"text/plain": {}}},
+        "304": {"description": "As `If-None-Match` says"},
+        "404": {"description": "`analytics_js_missing`: this installation has none"},
     },
 }
 SDK_METRICS: Final[Mapping[str, Any]] = {

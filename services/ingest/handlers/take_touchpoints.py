@@ -20,6 +20,7 @@ from libs.kit.metrics import counter
 from libs.messaging.ports import Publisher
 from services.ingest.domain.arrivals import Arrival
 from services.ingest.domain.calls import Call, read_call
+from services.ingest.domain.cloud_events import read_cloud_call
 from services.ingest.domain.identifiers import IdentifierBook, SourceRules
 from services.ingest.domain.limits import BATCH_EVENTS, EVENT_BYTES, MESSAGE_ID_CHARS
 from services.ingest.domain.message_ids import derive_from_key, derive_message_id
@@ -98,6 +99,12 @@ class Intake:
         await self.publish(receipt)
         return receipt
 
+    async def take_cloud_events(self, arrival: Arrival, batch: Batch) -> Receipt:
+        """Take CloudEvents. Raises PublishFailed."""
+        receipt = self.judge_cloud_events(arrival, batch)
+        await self.publish(receipt)
+        return receipt
+
     async def park_body(self, arrival: Arrival, refusal: Refusal, body: bytes) -> None:
         """Park a request that couldn't be taken apart."""
         record = Recorder.of(arrival).reject(refusal, body)
@@ -124,6 +131,10 @@ class Intake:
             raise BodyInvalid("A touchpoint has members that none has. Nothing was taken.", errors=unknown)
         known = [call for call in calls if not isinstance(call, UnknownMembers)]
         return self._judge(arrival, batch, lambda index, _data: known[index], make_id)
+
+    def judge_cloud_events(self, arrival: Arrival, batch: Batch) -> Receipt:
+        source = arrival.source
+        return self._judge(arrival, batch, lambda _index, data: read_cloud_call(data, source=source), None)
 
     async def publish(self, receipt: Receipt) -> None:
         """Raises PublishFailed."""

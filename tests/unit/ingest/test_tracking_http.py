@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from services.ingest.api.gate import Gate
-from services.ingest.domain.routes import BATCH, SINGLE
+from services.ingest.domain.routes import BATCH, CLOUD_EVENTS, OWN, SINGLE
 from services.ingest.errors import Overloaded
 from services.ingest.settings import Settings
 from tests.support.intake import World, make_track, name_all
@@ -262,7 +262,13 @@ class TestRepresentation:
 
 
 class TestCors:
-    @pytest.mark.parametrize("path", [*SINGLE, *BATCH, "/v1/m", "/v1/t/", "/v1/projects/k/settings"])
+    @pytest.mark.parametrize(
+        "path",
+        [
+            *SINGLE, *BATCH, OWN, CLOUD_EVENTS, "/v1/m", "/v1/t/", "/v1/import/", "/v1/projects/k/settings", "/sourceConfig/",
+            "/v1/pixel/track", "/pixel/v1/page", "/analytics.js/v1/k/analytics.min.js", "/analytics-next/bundles/x.js",
+        ],
+    )  # fmt: skip
     async def test_a_preflight_allows_what_the_browser_sdks_send(self, path: str) -> None:
         async with World().client() as client:
             response = await client.options(
@@ -322,7 +328,8 @@ class TestBrowsers:
             response = await client.get("/v1/projects/dev-browser-key/settings", headers={"Host": "cdp.example.com"})
         document = response.json()
         assert response.status_code == 200
-        assert document["integrations"]["Segment.io"] == {"apiKey": "dev-browser-key", "apiHost": "cdp.example.com/v1"}
+        expected = {"apiKey": "dev-browser-key", "apiHost": "cdp.example.com/v1", "protocol": "http"}
+        assert document["integrations"]["Segment.io"] == expected
         assert document["metrics"] == {"sampleRate": 0}
         assert response.headers["access-control-allow-origin"] == "*"
 
@@ -331,6 +338,17 @@ class TestBrowsers:
         async with world.client() as client:
             document = (await client.get("/v1/projects/k/settings")).json()
         assert document["integrations"]["Segment.io"]["apiHost"] == "events.shop.example/v1"
+
+    @pytest.mark.parametrize(
+        ("headers", "public_host"),
+        [({"X-Forwarded-Proto": "https"}, None), ({"Origin": "https://shop.example"}, None), ({}, "events.shop.example")],
+    )
+    async def test_the_sdk_sends_by_https_wherever_that_is_possible(
+        self, headers: dict[str, str], public_host: str | None
+    ) -> None:
+        async with World(settings=Settings(public_host=public_host)).client() as client:
+            document = (await client.get("/v1/projects/k/settings", headers=headers)).json()
+        assert "protocol" not in document["integrations"]["Segment.io"]
 
     async def test_rudders_browser_sdk_finds_its_source(self) -> None:
         async with World().client() as client:
@@ -410,6 +428,7 @@ class TestOverload:
         world = World(max_pending_bytes=10)
         response = await post("/v1/track", make_track(), world=world, headers=BASIC)
         assert (response.status_code, response.headers["retry-after"]) == (429, "1")
+        assert response.headers["x-ratelimit-reset"] == "1"
         assert response.json()["message"]
         assert response.headers["access-control-expose-headers"] == "Retry-After"
         assert world.recorded() == []
