@@ -1,11 +1,13 @@
 """SDKs nobody here wrote, each in an environment of its own, with nothing changed but the host."""
 
 import asyncio
+import json
 import os
 import shutil
 import subprocess
 import sys
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -53,7 +55,7 @@ async def assert_everything_arrived_once(visitor: Visitor, name: str) -> None:
     assert [item["name"] for item in other.json()["items"]] == ["Product Viewed"]
 
 
-@pytest.mark.parametrize("version", ["==2.3.4", ""], ids=["2.3.4", "newest"])
+@pytest.mark.parametrize("version", ["~=2.2.0", "==2.3.4", ""], ids=["2.2", "2.3.4", "newest"])
 async def test_segment_analytics_python(visitor: Visitor, name: str, version: str) -> None:
     package = f"segment-analytics-python{version}"
     script = str(SCRIPTS / "segment_python.py")
@@ -90,9 +92,25 @@ async def install_node_sdk(package: str) -> Path:
     return folder
 
 
-async def test_segment_analytics_node(visitor: Visitor, name: str) -> None:
-    folder = await install_node_sdk("@segment/analytics-node")
-    script = folder / "segment_node.mjs"
-    shutil.copyfile(SCRIPTS / "segment_node.mjs", script)
+@pytest.mark.parametrize(
+    ("package", "file"),
+    [("@segment/analytics-node", "segment_node.mjs"), ("@rudderstack/rudder-sdk-node", "rudder_node.mjs")],
+    ids=["segment", "rudder"],
+)
+async def test_node_sdks(visitor: Visitor, name: str, package: str, file: str) -> None:
+    folder = await install_node_sdk(package)
+    script = folder / file
+    shutil.copyfile(SCRIPTS / file, script)
     await run(*await find_node(), str(script), visitor.urls["ingest"], name, cwd=folder)
+    await assert_everything_arrived_once(visitor, name)
+
+
+@pytest.mark.parametrize("capture", sorted((Path(__file__).parent / "captures").glob("*.json")), ids=lambda path: path.stem)
+async def test_sdks_of_other_languages_by_what_they_put_on_the_wire(visitor: Visitor, name: str, capture: Path) -> None:
+    """Their requests as files: path, headers and body, with their ways of naming the key, the time and the product."""
+    now = datetime.now(UTC).isoformat()
+    for request in json.loads(capture.read_text().replace("NAME", name).replace("SENT_AT", now)):
+        body = json.dumps(request["body"]).encode()
+        answer = await visitor.client.post(f"{visitor.urls['ingest']}{request['path']}", content=body, headers=request["headers"])
+        assert (answer.status_code, answer.content) == (200, b'{"success": true}')
     await assert_everything_arrived_once(visitor, name)
