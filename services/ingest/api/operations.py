@@ -127,17 +127,24 @@ _PREFER: Final[Schema] = {
 }
 
 
+def _problem(description: str) -> Schema:
+    return {
+        "description": description,
+        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+
+
 def _answers(schema: str) -> Schema:
     return {
         "200": {
             "description": "Stored: the log has acknowledged it.",
             "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}},
         },
-        "400": {"description": "The body is no JSON, or nothing can be found in it."},
-        "401": {"description": "`invalid_write_key`"},
-        "413": {"description": f"Larger than {EVENT_BYTES} bytes (an event) or {BATCH_BYTES} bytes (a batch, inflated)."},
-        "429": {"description": "Too much at once: `Retry-After` says when to send it again."},
-        "503": {"description": "Nothing was taken: send it again after `Retry-After`."},
+        "400": _problem("The body is no JSON, or nothing can be found in it."),
+        "401": _problem("`invalid_write_key`"),
+        "413": _problem(f"Larger than {EVENT_BYTES} bytes (an event) or {BATCH_BYTES} bytes (a batch, inflated)."),
+        "429": _problem("Too much at once: `Retry-After` says when to send it again."),
+        "503": _problem("Nothing was taken: send it again after `Retry-After`."),
     }
 
 
@@ -188,7 +195,7 @@ OWN: Final[Mapping[str, Any]] = {
             "schema": {"type": "string", "minLength": 1, "maxLength": 255},
         }
     ],
-    "responses": {**_answers("Receipt"), "422": {"description": "Members that a touchpoint doesn't have; nothing was taken."}},
+    "responses": {**_answers("Receipt"), "422": _problem("Members that a touchpoint doesn't have; nothing was taken.")},
 }
 _CLOUD_EVENT: Final[Schema] = {
     "type": "object",
@@ -240,7 +247,7 @@ CLOUD_EVENTS: Final[Mapping[str, Any]] = {
         {"name": f"ce-{name}", "in": "header", "required": False, "schema": {"type": "string"}, "description": "In binary mode."}
         for name in ("specversion", "id", "source", "type", "time", "subject")
     ],
-    "responses": {**_answers("Receipt"), "422": {"description": "JSON, but neither an event nor a list of events."}},
+    "responses": {**_answers("Receipt"), "422": _problem("JSON, but neither an event nor a list of events.")},
     "components": {**_COMPONENTS, "CloudEvent": _CLOUD_EVENT},
 }
 PIXEL: Final[Mapping[str, Any]] = {
@@ -265,7 +272,7 @@ SOURCE_CONFIG: Final[Mapping[str, Any]] = {
     "parameters": [{"name": "writeKey", "in": "query", "required": False, "schema": {"type": "string"}}],
     "responses": {
         "200": {"description": "The document", "content": {"application/json": {"schema": {"type": "object"}}}},
-        "401": {"description": "`invalid_write_key`"},
+        "401": _problem("`invalid_write_key`"),
     },
 }
 ANALYTICS_JS: Final[Mapping[str, Any]] = {
@@ -277,7 +284,7 @@ ANALYTICS_JS: Final[Mapping[str, Any]] = {
     "responses": {
         "200": {"description": "The bundle", "content": {"text/javascript": {}}},
         "304": {"description": "As `If-None-Match` says"},
-        "404": {"description": "`analytics_js_missing`: this installation has none"},
+        "404": _problem("`analytics_js_missing`: this installation has none"),
     },
 }
 ANALYTICS_JS_CHUNK: Final[Mapping[str, Any]] = {
@@ -293,7 +300,7 @@ ANALYTICS_JS_LICENCE: Final[Mapping[str, Any]] = {
     "responses": {
         "200": {"description": "The licence", "content": {"text/plain": {}}},
         "304": {"description": "As `If-None-Match` says"},
-        "404": {"description": "`analytics_js_missing`: this installation has none"},
+        "404": _problem("`analytics_js_missing`: this installation has none"),
     },
 }
 SDK_METRICS: Final[Mapping[str, Any]] = {
