@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -59,11 +59,11 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 class Site:
-    """Pages by path. `sdk` is the SDK's file as a site's own build would serve it."""
+    """Pages by path. `scripts` are the SDKs' files, by the paths under which a site's own build would serve them."""
 
-    def __init__(self, sdk: bytes) -> None:
+    def __init__(self, scripts: Mapping[str, bytes]) -> None:
         self._pages: dict[str, tuple[str, bytes]] = {
-            "/analytics-next.js": ("text/javascript", sdk),
+            **{path: ("text/javascript", script) for path, script in scripts.items()},
             "/away": ("text/html", b"<!doctype html><title>Elsewhere</title>Bye"),
             "/favicon.ico": ("image/x-icon", b""),
         }
@@ -93,8 +93,8 @@ class Site:
 
 
 @asynccontextmanager
-async def open_site(sdk: bytes) -> AsyncIterator[Site]:
-    site = Site(sdk)
+async def open_site(scripts: Mapping[str, bytes]) -> AsyncIterator[Site]:
+    site = Site(scripts)
     server = await asyncio.start_server(site.answer, HOST, 0)
     site.url = f"http://{HOST}:{server.sockets[0].getsockname()[1]}"
     try:

@@ -11,6 +11,7 @@ import pytest
 from playwright.async_api import BrowserContext, Page, async_playwright
 
 from deploy.local.browser_sdk import ensure_browser_sdk
+from tests.e2e.packages import install_node_sdk
 from tests.e2e.shop_site import Line, Site, open_line, open_site
 from tests.e2e.visitor import Visitor
 from tests.support.eventually import eventually
@@ -20,6 +21,7 @@ ARGUMENTS = [
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 WITHIN_S = 45
+RUDDER = "@rudderstack/analytics-js"
 BATCHING = {
     "integrations": {"Segment.io": {"deliveryStrategy": {"strategy": "batching", "config": {"size": 10, "timeout": 60_000}}}}
 }
@@ -69,10 +71,14 @@ class Shop:
 
 @pytest.fixture
 async def shop(visitor: Visitor, browser: Path, tmp_path: Path) -> AsyncIterator[Shop]:
-    sdk = (ensure_browser_sdk() / "dist" / "umd" / "index.js").read_bytes()
+    rudder = await install_node_sdk(RUDDER)
+    scripts = {
+        "/analytics-next.js": (ensure_browser_sdk() / "dist/umd/index.js").read_bytes(),
+        "/rudder.js": (rudder / "node_modules" / RUDDER / "dist/npm/modern/bundled/umd/index.js").read_bytes(),
+    }
     port = urlsplit(visitor.urls["ingest"]).port
     assert port is not None
-    async with open_site(sdk) as site, open_line(port) as line, open_chromium(browser, tmp_path / "visitor") as context:
+    async with open_site(scripts) as site, open_line(port) as line, open_chromium(browser, tmp_path / "visitor") as context:
         yield Shop(visitor, context, site, line)
 
 
@@ -87,8 +93,14 @@ def make_calls(name: str) -> str:
     """
 
 
-@pytest.mark.parametrize("template", ["snippet.html", "module.html"])
-@pytest.mark.parametrize("options", [{}, BATCHING], ids=["standard", "batching"])
+@pytest.mark.parametrize(
+    ("template", "options"),
+    [
+        ("snippet.html", {}), ("snippet.html", BATCHING), ("module.html", {}), ("module.html", BATCHING), ("rudder.html", {}),
+        ("rudder.html", {"useBeacon": True}),
+    ],
+    ids=["snippet", "snippet in batches", "npm", "npm in batches", "RudderStack", "RudderStack's beacon"],
+)  # fmt: skip
 async def test_every_call_of_a_visitor_arrives_once(shop: Shop, name: str, template: str, options: Any) -> None:
     page = await shop.visit(template, calls=make_calls(name), options=options)
     if options:
