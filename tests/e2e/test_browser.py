@@ -88,7 +88,6 @@ def make_calls(name: str) -> str:
       analytics.identify("{name}", {{email: "{name}@mail.example", firstName: "Ada"}});
       analytics.track("Order Completed", {{order_id: "o-{name}", revenue: 25.5, currency: "EUR"}});
       analytics.group("g-{name}", {{name: "Acme"}});
-      // The SDK overwrites an alias's new id with the stored one: it arrives as an alias of the id onto itself, a no-op.
       analytics.alias("new-{name}");
     """
 
@@ -97,15 +96,16 @@ def make_calls(name: str) -> str:
     ("template", "options"),
     [
         ("snippet.html", {}), ("snippet.html", BATCHING), ("module.html", {}), ("module.html", BATCHING), ("rudder.html", {}),
-        ("rudder.html", {"useBeacon": True}),
     ],
-    ids=["snippet", "snippet in batches", "npm", "npm in batches", "RudderStack", "RudderStack's beacon"],
+    ids=["snippet", "snippet in batches", "npm", "npm in batches", "RudderStack"],
 )  # fmt: skip
 async def test_every_call_of_a_visitor_arrives_once(shop: Shop, name: str, template: str, options: Any) -> None:
     page = await shop.visit(template, calls=make_calls(name), options=options)
     if options:
         await page.goto(f"{shop.site.url}/away")
-    seen = await shop.arrived(f"user_id:{name}", "Page Viewed", "Identified", "Order Completed", "Grouped", "Aliased")
+    seen = await shop.arrived(f"user_id:{name}", "Page Viewed", "Identified", "Order Completed", "Grouped")
+    # analytics-next overwrites an alias's new id with the stored one: it arrives as an alias of the id onto itself, a no-op.
+    await shop.arrived(f"user_id:new-{name}" if template == "rudder.html" else f"user_id:{name}", "Aliased")
     assert max(seen.values()) == 1, f"something came twice: {seen}"
     view = await shop.visitor.read("profile", f"/v1/profiles/user_id:{name}")
     assert view["traits"]["first_name"] == "Ada"
