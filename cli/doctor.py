@@ -14,6 +14,7 @@ import psutil
 
 from cli.catalogue import SERVICES
 from cli.homes import load_platform
+from deploy.local.browser_sdk import find_browser_sdk, find_npm
 from deploy.local.errors import LocalStackError
 from deploy.local.java import ask_version, find_java
 from deploy.local.kafka_jars import find_jars
@@ -45,6 +46,7 @@ def examine(home: Path) -> list[Finding]:
         check_java(),
         check_jars(),
         check_postgres(),
+        check_browser_sdk(),
         check_redis(),
         check_disk(home),
         check_memory(),
@@ -74,6 +76,17 @@ def check_jars() -> Finding:
     if shutil.which("mvn") or find_spec("jgo"):
         return Finding("ok", "Kafka", "not fetched yet", "The first start fetches 54 MB from Maven Central.")
     return Finding("missing", "Kafka", "none, and nothing to fetch it with", "Run `make setup`, or install Maven.")
+
+
+def check_browser_sdk() -> Finding:
+    folder = find_browser_sdk()
+    if folder is not None:
+        return Finding("ok", "Browser SDK", str(folder))
+    if find_npm() is not None:
+        return Finding("ok", "Browser SDK", "not fetched yet", "The first start fetches 1 MB from npm.")
+    return Finding(
+        "optional", "Browser SDK", "none: HTML snippets get 404", "Install npm or uv: analytics-next is fetched with it."
+    )
 
 
 def check_postgres() -> Finding:

@@ -22,7 +22,8 @@ from cli.preparation import prepare_database, prepare_topics
 from cli.restart_requests import answer, take_wishes
 from cli.restarts import RestartPlan
 from cli.service_part import CommandPart, ServicePart
-from deploy.local.errors import PortTaken, StartGivenUp
+from deploy.local.browser_sdk import ensure_browser_sdk
+from deploy.local.errors import PartMissing, PortTaken, StartGivenUp
 from deploy.local.ports import ANY_FREE, HOST
 from deploy.local.stack import BACKING_PARTS, DEFAULT_PORTS, LocalStack, build_part
 
@@ -33,6 +34,7 @@ Announce = Callable[[str], None]
 GIVEN = {"kafka": "RAPPORT_KAFKA", "postgres": "RAPPORT_POSTGRES", "redis": "RAPPORT_REDIS", "mail": "ENGAGEMENT_SMTP_HOST"}
 SPOOL_VARIABLE = "INGEST_SPOOL_DIR"
 NEEDED_BY_SERVICES = ("postgres", "kafka")
+BROWSER_SDK = "INGEST_ANALYTICS_JS"
 DEMO = "demo"
 LAST_PORT = 65_535
 
@@ -120,8 +122,8 @@ class Supervisor:
                 self.announce(f"no {name} on this machine: going without (`rapport doctor` tells more)")
         self.environment = self._build_environment()
         self._save()
-        with ThreadPoolExecutor(max_workers=2, thread_name_prefix="lane") as pool:
-            lanes = [pool.submit(self._start_database), pool.submit(self._start_broker)]
+        with ThreadPoolExecutor(max_workers=3, thread_name_prefix="lane") as pool:
+            lanes = [pool.submit(self._start_database), pool.submit(self._start_broker), pool.submit(self._fetch_browser_sdk)]
         for lane in lanes:
             lane.result()
         self._start_services()
@@ -232,6 +234,15 @@ class Supervisor:
         self._start_backing([name for name in self.plan.backing if name == "kafka"])
         if self.plan.services:
             asyncio.run(prepare_topics(read_settings(self.environment), self.announce))
+
+    def _fetch_browser_sdk(self) -> None:
+        """For ingest to serve. Without it everything runs but HTML snippets, so it keeps nothing from starting."""
+        if self._inherited.get(BROWSER_SDK) or all(service.name != "ingest" for service in self.plan.services):
+            return
+        try:
+            self.environment[BROWSER_SDK] = str(ensure_browser_sdk())
+        except PartMissing as error:
+            self.announce(f"no analytics.min.js for HTML snippets: {error.detail}")
 
     def _start_backing(self, names: Collection[str]) -> None:
         if names:

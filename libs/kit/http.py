@@ -51,6 +51,7 @@ __all__ = [
     "AsgiApp",
     "Health",
     "Message",
+    "Operation",
     "RawRoute",
     "Receive",
     "Scope",

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
+import asyncpg
 import msgspec
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -75,6 +76,8 @@ _BY_STATUS: dict[int, type[RapportError]] = {
         Unavailable,
     )
 }
+_UNSTORABLE = (asyncpg.CharacterNotInRepertoireError, asyncpg.UntranslatableCharacterError)
+"""What PostgreSQL says of a NUL in a text or in JSON: valid JSON, valid UTF-8, and the caller's to mend."""
 _DETAILS = {404: "There is nothing at this address.", 405: "This address doesn't answer that method."}
 
 
@@ -105,6 +108,8 @@ def to_rapport_error(error: Exception) -> RapportError:
         return _from_validation(error.errors())
     if isinstance(error, HTTPException):
         return _from_http(error)
+    if isinstance(error, _UNSTORABLE):
+        return Invalid("A text holds a character that can't be stored: U+0000.")
     if is_retryable(error):
         return Unavailable("A backing service is away or busy. The same request may work in a moment.")
     return Internal("Something went wrong on our side. It is logged under this trace_id.")

@@ -45,13 +45,16 @@ class BatchTooLarge(PayloadTooLarge):
 
 
 class Overloaded(TooManyRequests):
-    """More waits to be acknowledged than this process may hold."""
+    """More waits to be acknowledged than this process may hold. Some SDKs read Segment's own header beside the standard one."""
 
     code = "overloaded"
     title = "Too much at once"
 
     def __init__(self) -> None:
-        super().__init__("More is waiting to be stored than this server holds. Send it again.", headers={"Retry-After": "1"})
+        super().__init__(
+            "More is waiting to be stored than this server holds. Send it again.",
+            headers={"Retry-After": "1", "X-RateLimit-Reset": "1"},
+        )
 
 
 class BrokerAway(Unavailable):
@@ -62,6 +65,20 @@ class BrokerAway(Unavailable):
 
     def __init__(self) -> None:
         super().__init__("The touchpoints couldn't be stored. Send them again.")
+
+
+class AnalyticsJsMissing(NotFound):
+    """This installation has no browser SDK to serve, or the SDK has no such file."""
+
+    code = "analytics_js_missing"
+    title = "There is no such script here"
+
+    def __init__(self, *, installed: bool) -> None:
+        super().__init__(
+            "analytics-next has no chunk of this name."
+            if installed
+            else "No browser SDK is installed: `rapport doctor` tells how to get it, INGEST_ANALYTICS_JS names its folder."
+        )
 
 
 class SourceNotFound(NotFound):

@@ -20,7 +20,9 @@ class Settings(ServiceSettings):
 
     port: Port = 8080
     public_host: str | None = None
-    """`host[:port]` that browsers reach us by, for the settings document; the request's own Host where unset."""
+    """`host[:port]` that browsers reach us by over https, for their settings; the request's own Host and scheme where unset."""
+    analytics_js: Path | None = None
+    """The unpacked npm package `@segment/analytics-next` to serve to HTML snippets; none is served where unset."""
     max_pending_bytes: int = Field(default=64 * 1024 * 1024, ge=1024 * 1024)
     """Bodies that wait for the broker's acknowledgement; above this new requests are answered 429."""
     spool_dir: Path | None = None

@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from libs.kit.errors import RapportError
-from libs.kit.http import AsgiApp, Receive, Scope, Send, send_json
+from libs.kit.http import AsgiApp, Receive, Scope, Send, get_header, send_json
 from libs.kit.metrics import counter
 from services.ingest.api.arriving import Arrivals
 from services.ingest.api.cors import ANSWER
@@ -23,7 +23,8 @@ _GIF_HEADERS: Final = [
     (b"cache-control", b"no-store"),
     *ANSWER,
 ]
-_SETTINGS_HEADERS: Final = [(b"cache-control", b"public, max-age=300"), *ANSWER]
+_CONFIG_HEADERS: Final = [(b"cache-control", b"public, max-age=300")]
+_SETTINGS_HEADERS: Final = [*_CONFIG_HEADERS, (b"vary", b"origin"), *ANSWER]
 _LOST: Final = counter("ingest_pixels_lost_total", "Pixels answered with their image whose call could not be taken.", ("code",))
 
 
@@ -38,11 +39,12 @@ class BrowserEndpoints:
         """`GET /v1/projects/{write_key}/settings`, what analytics-next loads first.
 
         Answered for any key: a page whose settings request fails sends nothing at all, and whether the key is good is told when
-        it sends. The SDK's own metrics are switched off.
+        it sends. The SDK's own metrics are switched off. There is no `plan`: without one all is allowed, and the SDK needn't load
+        the part of itself that reads it.
         """
+        segment = {"apiKey": scope["path_params"]["write_key"], "apiHost": f"{self._host(scope)}/v1"}
         document: dict[str, object] = {
-            "integrations": {"Segment.io": {"apiKey": scope["path_params"]["write_key"], "apiHost": f"{self._host(scope)}/v1"}},
-            "plan": {kind: {"__default": {"enabled": True}} for kind in ("track", "identify", "group")},
+            "integrations": {"Segment.io": segment if self._is_https(scope) else {**segment, "protocol": "http"}},
             "metrics": {"sampleRate": 0},
             "analyticsNextEnabled": True,
         }
@@ -63,7 +65,7 @@ class BrowserEndpoints:
                 "dataplanes": {},
             }
         }
-        await send_json(send, 200, msgspec.json.encode(document), _SETTINGS_HEADERS)
+        await send_json(send, 200, msgspec.json.encode(document), _CONFIG_HEADERS)
 
     def pixel(self, path: str, kind: Kind) -> AsgiApp:
         """A call in a query, by which an image in a mail says that it was seen. `path` is where it could be sent as JSON."""
@@ -86,7 +88,14 @@ class BrowserEndpoints:
         except RapportError as error:
             _LOST.labels(error.code).inc()
 
+    def _is_https(self, scope: Scope) -> bool:
+        """What the SDK takes for granted unless told otherwise. A page that came by https may speak nothing else."""
+        if self._deps.settings.public_host is not None:
+            return True
+        origin, forwarded = (get_header(scope, name) or "" for name in (b"origin", b"x-forwarded-proto"))
+        return "https" in (scope.get("scheme"), forwarded) or origin.startswith("https:")
+
     def _host(self, scope: Scope) -> str:
         if self._deps.settings.public_host is not None:
             return self._deps.settings.public_host
-        return next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), "localhost")
+        return get_header(scope, b"host") or "localhost"

@@ -127,20 +127,26 @@ _PREFER: Final[Schema] = {
 }
 
 
+def _problem(description: str) -> Schema:
+    return {
+        "description": description,
+        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+
+
 def _answers(schema: str) -> Schema:
     return {
         "200": {
             "description": "Stored: the log has acknowledged it.",
             "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}},
         },
-        "400": {"description": "The body is no JSON, or nothing can be found in it."},
-        "401": {"description": "`invalid_write_key`"},
-        "403": {"description": "`origin_not_allowed`: the key is for browsers on other websites."},
-        "413": {"description": f"Larger than {EVENT_BYTES} bytes (an event) or {BATCH_BYTES} bytes (a batch, inflated)."},
-        "429": {
-            "description": "Too much at once, or more than the source may (`rate_limited`): send it again after `Retry-After`."
-        },
-        "503": {"description": "Nothing was taken: send it again after `Retry-After`."},
+        "400": _problem("The body is no JSON, or nothing can be found in it."),
+        "401": _problem("`invalid_write_key`"),
+        "403": _problem("`origin_not_allowed`: the key is for browsers on other websites."),
+        "408": _problem("The request came too slowly."),
+        "413": _problem(f"Larger than {EVENT_BYTES} bytes (an event) or {BATCH_BYTES} bytes (a batch, inflated)."),
+        "429": _problem("Too much at once, or more than the source may (`rate_limited`): send it again after `Retry-After`."),
+        "503": _problem("Nothing was taken: send it again after `Retry-After`."),
     }
 
 
@@ -191,7 +197,60 @@ OWN: Final[Mapping[str, Any]] = {
             "schema": {"type": "string", "minLength": 1, "maxLength": 255},
         }
     ],
-    "responses": {**_answers("Receipt"), "422": {"description": "Members that a touchpoint doesn't have; nothing was taken."}},
+    "responses": {**_answers("Receipt"), "422": _problem("Members that a touchpoint doesn't have; nothing was taken.")},
+}
+_CLOUD_EVENT: Final[Schema] = {
+    "type": "object",
+    "required": ["specversion", "id", "source", "type"],
+    "properties": {
+        "specversion": {"type": "string", "const": "1.0"},
+        "id": {"type": "string", "minLength": 1, "description": "With `source`: the message id."},
+        "source": {"type": "string", "minLength": 1},
+        "type": {
+            "type": "string",
+            "minLength": 1,
+            "description": "The name: that of the vocabulary which its end spells, else itself. `com.shop.order.completed.v1` is "
+            "`Order Completed`.",
+        },
+        "time": {"type": "string", "format": "date-time", "description": "When it happened; the time of receipt where missing."},
+        "subject": {"type": "string", "description": "`kind:value` (`email:ada@example.com`), or a user id."},
+        "datacontenttype": {"type": "string"},
+        "dataschema": {"type": "string"},
+        "channel": {"type": "string", "description": "An extension of ours."},
+        "data": {
+            "type": "object",
+            "description": "The properties (of `Identified`: the traits). Its `identifiers`, `user_id`, `anonymous_id`, `email`, "
+            "`phone` and `loyalty_card` say whom it is about, beside the subject.",
+        },
+        "data_base64": {"type": "string", "description": "JSON, where the sender had to encode it."},
+    },
+}
+CLOUD_EVENTS: Final[Mapping[str, Any]] = {
+    **_describe(
+        "CloudEvents 1.0",
+        f"In binary, structured or batched mode (at most {BATCH_EVENTS}). A bad event is parked and refused alone.",
+        body="CloudEvent",
+        answer="Receipt",
+    ),
+    "tags": ["touchpoints"],
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/cloudevents+json": {"schema": {"$ref": "#/components/schemas/CloudEvent"}},
+            "application/cloudevents-batch+json": {
+                "schema": {"type": "array", "items": {"$ref": "#/components/schemas/CloudEvent"}}
+            },
+            "application/json": {
+                "schema": {"type": "object", "description": "`data`; the attributes are headers, `ce-id` and so on."}
+            },
+        },
+    },
+    "parameters": [
+        {"name": f"ce-{name}", "in": "header", "required": False, "schema": {"type": "string"}, "description": "In binary mode."}
+        for name in ("specversion", "id", "source", "type", "time", "subject")
+    ],
+    "responses": {**_answers("Receipt"), "422": _problem("JSON, but neither an event nor a list of events.")},
+    "components": {**_COMPONENTS, "CloudEvent": _CLOUD_EVENT},
 }
 PIXEL: Final[Mapping[str, Any]] = {
     "tags": ["browsers"],
@@ -215,7 +274,35 @@ SOURCE_CONFIG: Final[Mapping[str, Any]] = {
     "parameters": [{"name": "writeKey", "in": "query", "required": False, "schema": {"type": "string"}}],
     "responses": {
         "200": {"description": "The document", "content": {"application/json": {"schema": {"type": "object"}}}},
-        "401": {"description": "`invalid_write_key`"},
+        "401": _problem("`invalid_write_key`"),
+    },
+}
+ANALYTICS_JS: Final[Mapping[str, Any]] = {
+    "tags": ["browsers"],
+    "summary": "analytics-next for an HTML snippet",
+    "description": "The bundle of the npm package, asking this host for its settings. The same for every key.",
+    "security": [],
+    "parameters": [{"name": "write_key", "in": "path", "required": True, "schema": {"type": "string"}}],
+    "responses": {
+        "200": {"description": "The bundle", "content": {"text/javascript": {}}},
+        "304": {"description": "As `If-None-Match` says"},
+        "404": _problem("`analytics_js_missing`: this installation has none"),
+    },
+}
+ANALYTICS_JS_CHUNK: Final[Mapping[str, Any]] = {
+    **ANALYTICS_JS,
+    "summary": "A part of analytics-next that it loads when it needs it",
+    "description": "Named by its content, so it may be kept for ever.",
+    "parameters": [{"name": "file", "in": "path", "required": True, "schema": {"type": "string"}}],
+}
+ANALYTICS_JS_LICENCE: Final[Mapping[str, Any]] = {
+    "tags": ["browsers"],
+    "summary": "The licence of analytics-next",
+    "security": [],
+    "responses": {
+        "200": {"description": "The licence", "content": {"text/plain": {}}},
+        "304": {"description": "As `If-None-Match` says"},
+        "404": _problem("`analytics_js_missing`: this installation has none"),
     },
 }
 SDK_METRICS: Final[Mapping[str, Any]] = {

@@ -1,16 +1,19 @@
-"""Which address is answered by what. Every tracking path is there with and without a trailing slash: analytics-java sends one."""
+"""Which address is answered by what. Every path is there with and without a trailing slash: analytics-java sends one."""
 
 from fastapi import FastAPI
 
-from libs.kit.http import AsgiApp, add_raw_route, document_raw_route
+from libs.kit.http import AsgiApp, Operation, add_raw_route, document_raw_route
 from services.ingest.api import debugger, operations, page, plans, rejections, source_stats, sources, webhook_endpoints
+from services.ingest.api.analytics_js import BUNDLE_PATH, CHUNK_PATH, LICENCE_PATH, AnalyticsJs
 from services.ingest.api.browser import BrowserEndpoints
+from services.ingest.api.cloud_events import CloudEvents, allow_webhooks
+from services.ingest.api.cors import open_to_browsers, preflight
 from services.ingest.api.deps import ApiDeps
 from services.ingest.api.touchpoints import OwnTouchpoints
 from services.ingest.api.tracking import Tracking
 from services.ingest.api.webhooks import PATH as WEBHOOK
 from services.ingest.api.webhooks import WebhookDeliveries
-from services.ingest.domain.routes import BATCH, OWN, SDK_METRICS, SINGLE
+from services.ingest.domain.routes import BATCH, CLOUD_EVENTS, OWN, SDK_METRICS, SINGLE
 from services.ingest.domain.vocabulary import Kind
 
 _PIXELS: tuple[tuple[str, Kind], ...] = (
@@ -22,32 +25,25 @@ _SETTINGS = "/v1/projects/{write_key}/settings"
 
 
 def add_routes(app: FastAPI, deps: ApiDeps) -> None:
-    tracking, browser = Tracking(deps), BrowserEndpoints(deps)
+    tracking, browser, scripts = Tracking(deps), BrowserEndpoints(deps), AnalyticsJs(deps.settings.analytics_js)
     for path, kind in SINGLE.items():
-        _add(app, path, ["POST"], tracking.single(path, kind))
-        _add(app, path, ["OPTIONS"], tracking.preflight)
-        document_raw_route(app, path, "POST", operations.describe_single(kind))
+        _add(app, "POST", path, tracking.single(path, kind), operations.describe_single(kind))
     for path in BATCH:
-        _add(app, path, ["POST"], tracking.batch(path))
-        _add(app, path, ["OPTIONS"], tracking.preflight)
-        document_raw_route(app, path, "POST", operations.BATCH)
-    _add(app, SDK_METRICS, ["POST"], tracking.sdk_metrics)
-    document_raw_route(app, SDK_METRICS, "POST", operations.SDK_METRICS)
-    _add(app, OWN, ["POST"], OwnTouchpoints(deps))
-    document_raw_route(app, OWN, "POST", operations.OWN)
+        _add(app, "POST", path, tracking.batch(path), operations.BATCH)
+    _add(app, "POST", SDK_METRICS, tracking.sdk_metrics, operations.SDK_METRICS)
+    _add(app, "POST", OWN, open_to_browsers(OwnTouchpoints(deps)), operations.OWN)
+    _add(app, "POST", CLOUD_EVENTS, open_to_browsers(CloudEvents(deps)), operations.CLOUD_EVENTS, options=allow_webhooks)
     for path, pixel_kind in _PIXELS:
-        _add(app, path, ["GET"], browser.pixel(f"/v1/{pixel_kind}", pixel_kind))
-        document_raw_route(app, path, "GET", operations.PIXEL)
-    _add(app, _SETTINGS, ["GET"], browser.settings)
-    document_raw_route(app, _SETTINGS, "GET", operations.SETTINGS)
-    _add(app, "/sourceConfig", ["GET"], browser.source_config)
-    document_raw_route(app, "/sourceConfig", "GET", operations.SOURCE_CONFIG)
-    for path in (SDK_METRICS, _SETTINGS, "/sourceConfig"):
-        _add(app, path, ["OPTIONS"], tracking.preflight)
+        _add(app, "GET", path, browser.pixel(f"/v1/{pixel_kind}", pixel_kind), operations.PIXEL)
+    _add(app, "GET", _SETTINGS, browser.settings, operations.SETTINGS)
+    _add(app, "GET", "/sourceConfig", open_to_browsers(browser.source_config), operations.SOURCE_CONFIG)
+    _add(app, "GET", BUNDLE_PATH, open_to_browsers(scripts.bundle), operations.ANALYTICS_JS)
+    _add(app, "GET", CHUNK_PATH, open_to_browsers(scripts.chunk), operations.ANALYTICS_JS_CHUNK)
+    _add(app, "GET", LICENCE_PATH, open_to_browsers(scripts.licence), operations.ANALYTICS_JS_LICENCE)
     deliveries = WebhookDeliveries(deps)
-    _add(app, WEBHOOK, ["POST"], deliveries.receive)
+    add_raw_route(app, WEBHOOK, ["POST"], deliveries.receive)
     document_raw_route(app, WEBHOOK, "POST", operations.WEBHOOK)
-    _add(app, WEBHOOK, ["GET", "HEAD"], deliveries.greet)
+    add_raw_route(app, WEBHOOK, ["GET", "HEAD"], deliveries.greet)
     document_raw_route(app, WEBHOOK, "GET", operations.WEBHOOK_HANDSHAKE)
     app.include_router(sources.build_router(deps))
     app.include_router(webhook_endpoints.build_router(deps))
@@ -58,6 +54,8 @@ def add_routes(app: FastAPI, deps: ApiDeps) -> None:
     app.include_router(page.build_router(deps))
 
 
-def _add(app: FastAPI, path: str, methods: list[str], endpoint: AsgiApp) -> None:
-    add_raw_route(app, path, methods, endpoint)
-    add_raw_route(app, f"{path}/", methods, endpoint)
+def _add(app: FastAPI, method: str, path: str, endpoint: AsgiApp, operation: Operation, *, options: AsgiApp = preflight) -> None:
+    for address in (path, f"{path}/"):
+        add_raw_route(app, address, [method], endpoint)
+        add_raw_route(app, address, ["OPTIONS"], options)
+    document_raw_route(app, path, method, operation)

@@ -16,7 +16,7 @@ from libs.kit.metrics import counter
 from libs.kit.trace import current_trace
 from services.ingest.api.arriving import Arrivals
 from services.ingest.api.bodies import Body, read_body
-from services.ingest.api.cors import ANSWER, PREFLIGHT
+from services.ingest.api.cors import ANSWER
 from services.ingest.api.deps import ApiDeps
 from services.ingest.api.write_keys import Headers, find_key
 from services.ingest.domain.arrivals import Arrival
@@ -51,7 +51,7 @@ Take = Callable[[Request], Awaitable[Receipt]]
 
 
 class Tracking:
-    """Builds the endpoints: one for each kind of call, one for batches, one for preflights, one for the SDKs' own metrics."""
+    """Builds the endpoints: one for each kind of call, one for batches, one for the SDKs' own metrics."""
 
     def __init__(self, deps: ApiDeps) -> None:
         self._deps = deps
@@ -69,10 +69,6 @@ class Tracking:
             return await self._take_batch(request, path)
 
         return self._endpoint(take)
-
-    async def preflight(self, _scope: Scope, _receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 204, "headers": list(PREFLIGHT)})
-        await send({"type": "http.response.body"})
 
     async def sdk_metrics(self, _scope: Scope, receive: Receive, send: Send) -> None:
         """analytics-next counts its own calls here, without any key; a failure makes it log errors on the page."""

@@ -11,9 +11,10 @@ from libs.kit.clock import Clock
 from libs.messaging.outcomes import DUPLICATE, HANDLED, Ignored, Outcome, Reject
 from libs.messaging.ports import BatchResult
 from services.ingest.domain.arrivals import Arrival
+from services.ingest.domain.cloud_events import read_cloud_batch
 from services.ingest.domain.own import read_own_batch
 from services.ingest.domain.requests import Batch, read_batch, read_single
-from services.ingest.domain.routes import BATCH, OWN, SINGLE
+from services.ingest.domain.routes import BATCH, CLOUD_EVENTS, OWN, SINGLE
 from services.ingest.handlers.take_touchpoints import Intake, Receipt
 from services.ingest.handlers.take_webhooks import WEBHOOKS, WebhookIntake
 from services.ingest.ports import ParkedRejection, Place, RejectionFilter, RejectionStore, Sources
@@ -113,6 +114,8 @@ class Replay:
 
         if rejection.path == OWN:
             return self._intake.judge_own(arrival, batch, make_id=make_id)
+        if rejection.path == CLOUD_EVENTS:
+            return self._intake.judge_cloud_events(arrival, batch)
         return self._intake.judge_calls(arrival, batch, kind=SINGLE.get(rejection.path), make_id=make_id)
 
 
@@ -124,4 +127,6 @@ def drop_rejected(receipt: Receipt) -> Receipt:
 def _read_body(rejection: ParkedRejection) -> object:
     if rejection.path == OWN:
         return read_own_batch(rejection.body)
+    if rejection.path == CLOUD_EVENTS:
+        return read_cloud_batch(rejection.body)
     return read_batch(rejection.body) if rejection.path in BATCH else read_single(rejection.body)

@@ -21,6 +21,7 @@ from libs.messaging.ports import Publisher
 from services.ingest.domain.addresses import keep_address
 from services.ingest.domain.arrivals import Arrival
 from services.ingest.domain.calls import Call, read_call
+from services.ingest.domain.cloud_events import read_cloud_call
 from services.ingest.domain.identifiers import IdentifierBook, Named, SourceRules
 from services.ingest.domain.limits import BATCH_EVENTS, EVENT_BYTES, MESSAGE_ID_CHARS
 from services.ingest.domain.message_ids import derive_from_key, derive_message_id
@@ -126,6 +127,13 @@ class Intake:
         await self.publish(receipt)
         return receipt
 
+    async def take_cloud_events(self, arrival: Arrival, batch: Batch) -> Receipt:
+        """Take CloudEvents. Raises RateLimited and PublishFailed."""
+        await self._governance.admit(arrival, len(batch.items))
+        receipt = self.judge_cloud_events(arrival, batch)
+        await self.publish(receipt)
+        return receipt
+
     async def park_body(self, arrival: Arrival, refusal: Refusal, body: bytes) -> None:
         """Park a request that couldn't be taken apart."""
         await self._governance.admit(arrival, 1)
@@ -153,6 +161,10 @@ class Intake:
             raise BodyInvalid("A touchpoint has members that none has. Nothing was taken.", errors=unknown)
         known = [call for call in calls if not isinstance(call, UnknownMembers)]
         return self._judge(arrival, batch, lambda index, _data: known[index], make_id)
+
+    def judge_cloud_events(self, arrival: Arrival, batch: Batch) -> Receipt:
+        source = arrival.source
+        return self._judge(arrival, batch, lambda _index, data: read_cloud_call(data, source=source), None)
 
     async def publish(self, receipt: Receipt) -> None:
         """Raises PublishFailed."""

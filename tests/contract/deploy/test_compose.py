@@ -16,6 +16,7 @@ from packaging.utils import canonicalize_name
 
 from cli.catalogue import SERVICES
 from cli.main import build_app
+from deploy.local import browser_sdk
 from libs.kit.settings import PlatformSettings, ServiceSettings
 
 ROOT = Path(__file__).parents[3]
@@ -111,6 +112,14 @@ def test_the_image_copies_what_the_distribution_is_made_of() -> None:
     copied = set(re.findall(r"^COPY (\w+) \w+$", DOCKERFILE, re.MULTILINE))
     assert copied >= {"libs", "services", "cli", "deploy"}
     assert "USER rapport" in DOCKERFILE
+
+
+def test_the_image_has_the_browser_sdk_that_the_local_stack_fetches() -> None:
+    assert f"npm pack --silent --ignore-scripts {browser_sdk.PACKAGE}@{browser_sdk.VERSION} " in DOCKERFILE
+    assert browser_sdk.SHA256 in DOCKERFILE
+    copied = re.search(r"^COPY --from=browser-sdk /src/package (\S+)$", DOCKERFILE, re.MULTILINE)
+    assert copied is not None
+    assert f"INGEST_ANALYTICS_JS={copied[1]} " in DOCKERFILE
 
 
 @pytest.mark.parametrize(("lock", "extras"), [("requirements.lock", True), ("deploy/docker/requirements.lock", False)])

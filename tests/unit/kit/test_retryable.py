@@ -5,6 +5,7 @@ import asyncpg
 import pytest
 
 from libs.kit.db import is_retryable
+from libs.kit.problems import to_rapport_error
 
 
 def make_error(sqlstate: str) -> asyncpg.PostgresError:
@@ -56,3 +57,12 @@ def test_conflicts_overload_and_lost_connections_may_be_tried_again(error: BaseE
 )
 def test_mistakes_of_our_own_may_not(error: BaseException) -> None:
     assert not is_retryable(error)
+
+
+@pytest.mark.parametrize(
+    "error", [asyncpg.CharacterNotInRepertoireError("\\x00"), asyncpg.UntranslatableCharacterError("\\u0000")]
+)
+def test_a_text_that_postgresql_cannot_hold_is_the_callers_to_mend(error: Exception) -> None:
+    told = to_rapport_error(error)
+    assert (told.status, told.code) == (422, "invalid")
+    assert "x00" not in told.detail
