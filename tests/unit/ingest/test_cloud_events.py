@@ -250,7 +250,7 @@ async def test_a_parked_event_goes_through_once_its_cause_is_mended() -> None:
     await post(to_binary_event(make_event()), world=world, **{"X-Write-Key": "old-key"})
     rejection = world.rejected()[0]
     parked = ParkedRejection(rejection.id, "dev-server", NOW, rejection.reason, rejection.detail, rejection.path, rejection.body)
-    receipt = Replay(None, world.intake, world.access, world.clock)._judge(parked)  # type: ignore[arg-type]
+    receipt = Replay(None, world.intake, world.access, world.clock, world.webhook_intake)._judge(parked)  # type: ignore[arg-type]
     assert receipt is not None
     assert [event.name for event in decode_outgoing(receipt)] == ["Order Completed"]
 
