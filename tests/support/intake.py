@@ -12,6 +12,7 @@ from uuid import UUID
 import httpx
 from fastapi import FastAPI
 
+from libs.durable.jobs import PostgresJobs
 from libs.events.codec import decode, decoder_for
 from libs.events.touchpoints import Identifier, TouchpointRecorded, TouchpointRejected
 from libs.identity import IdentityKey
@@ -25,9 +26,11 @@ from services.ingest.domain.arrivals import Arrival
 from services.ingest.domain.reasons import Refusal
 from services.ingest.domain.requests import Batch, read_batch, read_single
 from services.ingest.domain.vocabulary import Kind
+from services.ingest.handlers.imports import Imports
 from services.ingest.handlers.parked import Replay
 from services.ingest.handlers.take_touchpoints import Intake, Receipt
 from services.ingest.settings import Settings
+from services.ingest.store.imports import PostgresImports
 from services.ingest.store.rejections import PostgresRejections
 from services.ingest.store.sources import PostgresSources
 
@@ -96,6 +99,7 @@ class World:
                 replay=Replay(rejections, self.intake, self.access, self.clock),
                 rejections=rejections,
                 source_store=PostgresSources(),
+                imports=Imports(PostgresImports(), PostgresJobs()),
                 refresh_access=refresh,
             ),
         )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from libs.kit.clock import Clock
 from libs.kit.db import Database
 from services.ingest.api.gate import Gate
+from services.ingest.handlers.imports import Imports
 from services.ingest.handlers.parked import Replay
 from services.ingest.handlers.take_touchpoints import Intake
 from services.ingest.ports import RejectionStore, Sources, SourceStore
@@ -25,4 +26,5 @@ class ApiDeps:
     replay: Replay
     rejections: RejectionStore
     source_store: SourceStore
+    imports: Imports
     refresh_access: Callable[[], Awaitable[None]]

@@ -3,7 +3,7 @@
 from fastapi import FastAPI
 
 from libs.kit.http import AsgiApp, add_raw_route, document_raw_route
-from services.ingest.api import operations, page, rejections, sources
+from services.ingest.api import imports, operations, page, rejections, sources
 from services.ingest.api.browser import BrowserEndpoints
 from services.ingest.api.deps import ApiDeps
 from services.ingest.api.touchpoints import OwnTouchpoints
@@ -44,6 +44,7 @@ def add_routes(app: FastAPI, deps: ApiDeps) -> None:
         _add(app, path, ["OPTIONS"], tracking.preflight)
     app.include_router(sources.build_router(deps))
     app.include_router(rejections.build_router(deps))
+    app.include_router(imports.build_router(deps))
     app.include_router(page.build_router(deps))
 
 

@@ -24,4 +24,5 @@ SINGLE: Final[Mapping[str, Kind]] = MappingProxyType(
 )
 BATCH: Final = ("/v1/batch", "/v1/b", "/v1/import", "/beacon/v1/batch")
 OWN: Final = "/v1/touchpoints"
+IMPORTS: Final = "/v1/imports"
 SDK_METRICS: Final = "/v1/m"

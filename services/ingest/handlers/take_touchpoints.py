@@ -4,7 +4,7 @@ Touchpoints and rejections leave in one publish: what the answer says about eith
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
@@ -41,6 +41,7 @@ _REJECTIONS = counter("ingest_rejections_total", "Refused touchpoints by reason.
 _TOO_LARGE = Refusal(Reason.EVENT_TOO_LARGE, f"larger than {EVENT_BYTES} bytes")
 _ID_TOO_LONG = Refusal(Reason.MESSAGE_ID_TOO_LONG, f"a message id of more than {MESSAGE_ID_CHARS} characters")
 _TOO_MANY = Refusal(Reason.TOO_MANY_EVENTS, f"behind the first {BATCH_EVENTS} of the batch")
+_UNKNOWN_MEMBERS = "the touchpoint has members that none has"
 _DISABLED = Refusal(Reason.SOURCE_DISABLED, "the source is disabled")
 
 
@@ -124,6 +125,26 @@ class Intake:
             raise BodyInvalid("A touchpoint has members that none has. Nothing was taken.", errors=unknown)
         known = [call for call in calls if not isinstance(call, UnknownMembers)]
         return self._judge(arrival, batch, lambda index, _data: known[index], make_id)
+
+    def judge_rows(self, arrival: Arrival, rows: Sequence[bytes]) -> Receipt:
+        """Rows of an import, as touchpoints of our own API. What is refused stands in the import's list, not in the log; members
+        that no touchpoint has refuse their row alone.
+        """
+
+        def read(_index: int, data: bytes) -> Call | Refusal:
+            call = _read_own(data, arrival.source)
+            return Refusal(Reason.INVALID, _UNKNOWN_MEMBERS) if isinstance(call, UnknownMembers) else call
+
+        request = _Request(arrival, None, Skew(arrival.received_at, None), read, None, Recorder.of(arrival))
+        receipt = Receipt([], [], [])
+        for index, data in enumerate(rows):
+            taken = self._judge_one(request, index, data)
+            if isinstance(taken, Refusal):
+                receipt.rejected.append(Rejected(index, taken.reason, taken.detail))
+            else:
+                receipt.accepted.append(taken[0])
+                receipt.outgoing.append(taken[1])
+        return receipt
 
     async def publish(self, receipt: Receipt) -> None:
         """Raises PublishFailed."""
