@@ -11,6 +11,7 @@ from cli.addresses import Endpoints
 from cli.errors import CliError
 from cli.http_client import describe_problem
 
+IMPORTS = "/v1/imports"
 POLL_S = 0.5
 PATIENCE_S = 120.0
 """How long ingest may be away while its job is followed: a restart takes seconds."""
@@ -25,7 +26,7 @@ class ImportsClient:
     def __init__(self, endpoints: Endpoints) -> None:
         self._write_key = endpoints.write_key
         self._http = httpx.Client(
-            base_url=f"{endpoints.url('ingest')}/v1/imports",
+            base_url=endpoints.url("ingest"),
             headers={"Authorization": f"Bearer {endpoints.api_key}"},
             timeout=_TIMEOUT,
             trust_env=False,
@@ -42,13 +43,15 @@ class ImportsClient:
         headers = {} if "source" in form else {"X-Write-Key": self._write_key}
         with file.open("rb") as opened:
             parts = {"file": (file.name, opened, "application/octet-stream")}
-            return self._read(self._http.post("/preview" if preview else "", data=form, files=parts, headers=headers))
+            return self._read(
+                self._http.post(f"{IMPORTS}/preview" if preview else IMPORTS, data=form, files=parts, headers=headers)
+            )
 
     def get(self, import_id: str) -> dict[str, Any]:
-        return self._read(self._http.get(f"/{import_id}"))
+        return self._read(self._http.get(f"{IMPORTS}/{import_id}"))
 
     def command(self, import_id: str, verb: str) -> dict[str, Any]:
-        return self._read(self._http.post(f"/{import_id}/{verb}"))
+        return self._read(self._http.post(f"{IMPORTS}/{import_id}/{verb}"))
 
     def follow(self, import_id: str) -> Iterator[dict[str, Any]]:
         """Its state, again and again, until it is at rest. A service that restarts meanwhile is waited for."""
@@ -71,7 +74,7 @@ class ImportsClient:
     def _ask(self, import_id: str) -> httpx.Response | None:
         """None while the service is away."""
         try:
-            answer = self._http.get(f"/{import_id}", timeout=10)
+            answer = self._http.get(f"{IMPORTS}/{import_id}", timeout=10)
         except httpx.TransportError:
             return None
         return None if answer.status_code >= httpx.codes.INTERNAL_SERVER_ERROR else answer
@@ -79,7 +82,8 @@ class ImportsClient:
     def save_errors(self, import_id: str, target: Path) -> None:
         """As CSV or NDJSON, by the file's name."""
         form = "csv" if target.suffix == ".csv" else "ndjson"
-        with self._http.stream("GET", f"/{import_id}/errors", params={"format": form}) as answer, target.open("wb") as file:
+        where = f"{IMPORTS}/{import_id}/errors"
+        with self._http.stream("GET", where, params={"format": form}) as answer, target.open("wb") as file:
             if not answer.is_success:
                 answer.read()
                 self._read(answer)

@@ -58,7 +58,8 @@ def _read_mapping_text(text: str) -> Columns:
         return read_mapping(_load(text))
     except msgspec.ValidationError as error:
         found = _PLACE.search(str(error))
-        place = f"/{found.group(1).replace('.', '/')}" if found and found.group(1) else ""
+        # Of a member of a map only the map is told (`properties[...]`).
+        place = f"/{found.group(1).partition('[')[0].replace('.', '/')}" if found and found.group(1) else ""
         detail = _PLACE.sub("", str(error))
         raise ImportMappingInvalid("The mapping is wrong.", errors=[FieldError(f"#/mapping{place}", detail)]) from error
 
