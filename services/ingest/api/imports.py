@@ -1,7 +1,6 @@
 """`/v1/imports`: files in the background. Received onto a disk, looked at, shown, kept in the database, and then a job's."""
 
 import asyncio
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
 from itertools import islice
@@ -20,6 +19,7 @@ from libs.kit.times import from_micros, to_micros
 from services.ingest.adapters.import_files.inspection import inspect
 from services.ingest.adapters.import_files.lines import read_chunks
 from services.ingest.adapters.import_files.reading import read_steps
+from services.ingest.adapters.import_files.scratch import open_scratch
 from services.ingest.api.deps import ApiDeps
 from services.ingest.api.import_forms import ImportForm, read_form
 from services.ingest.api.import_shapes import (
@@ -199,8 +199,8 @@ class _Desk:
     async def receive(self, request: Request) -> AsyncIterator[tuple[Upload, ImportForm, Source]]:
         """The file lies in a folder of its own, as long as the context is open. Raises ImportBusy, and what is wrong with it."""
         settings = self._deps.settings
-        with self._admit(), tempfile.TemporaryDirectory(prefix="rapport-upload-") as folder:
-            upload = await receive_upload(request, Path(folder) / FILE, settings.import_max_bytes)
+        with self._admit(), open_scratch() as folder:
+            upload = await receive_upload(request, folder / FILE, settings.import_max_bytes)
             form = read_form(upload.fields)
             yield upload, form, self._find_source(form, request)
 

@@ -5,7 +5,6 @@ and the job's progress are one transaction, so none of them ever says more than 
 """
 
 import asyncio
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,6 +22,7 @@ from libs.kit.logging import get_logger
 from libs.kit.metrics import counter
 from libs.messaging.errors import PublishFailed
 from services.ingest.adapters.import_files.feed import Feed
+from services.ingest.adapters.import_files.scratch import open_scratch
 from services.ingest.domain.arrivals import ArrivalSource
 from services.ingest.domain.imports.tally import Tally
 from services.ingest.errors import BrokerAway, ImportFailsThroughout, ImportNotFound, ImportSourceUnusable
@@ -58,8 +58,8 @@ class ImportJobs:
             raise ImportNotFound("The import was removed.")
         await self._rest_if_wanted(job)
         tally = made.tally
-        with tempfile.TemporaryDirectory(prefix="rapport-import-") as folder:
-            path = await self._fetch(made, Path(folder))
+        with open_scratch() as folder:
+            path = await self._fetch(made, folder)
             async with Feed(
                 path,
                 made.layout,

@@ -41,7 +41,7 @@ _REJECTIONS = counter("ingest_rejections_total", "Refused touchpoints by reason.
 _TOO_LARGE = Refusal(Reason.EVENT_TOO_LARGE, f"larger than {EVENT_BYTES} bytes")
 _ID_TOO_LONG = Refusal(Reason.MESSAGE_ID_TOO_LONG, f"a message id of more than {MESSAGE_ID_CHARS} characters")
 _TOO_MANY = Refusal(Reason.TOO_MANY_EVENTS, f"behind the first {BATCH_EVENTS} of the batch")
-_UNKNOWN_MEMBERS = "the touchpoint has members that none has"
+_SHOWN_CHARS = 200
 _DISABLED = Refusal(Reason.SOURCE_DISABLED, "the source is disabled")
 
 
@@ -133,7 +133,9 @@ class Intake:
 
         def read(_index: int, data: bytes) -> Call | Refusal:
             call = _read_own(data, arrival.source)
-            return Refusal(Reason.INVALID, _UNKNOWN_MEMBERS) if isinstance(call, UnknownMembers) else call
+            if isinstance(call, UnknownMembers):
+                return Refusal(Reason.INVALID, f"members that no touchpoint has: {', '.join(call.names)[:_SHOWN_CHARS]}")
+            return call
 
         request = _Request(arrival, None, Skew(arrival.received_at, None), read, None, Recorder.of(arrival))
         receipt = Receipt([], [], [])

@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import tempfile
 import zipfile
 from datetime import datetime
 from decimal import Decimal
@@ -16,6 +17,7 @@ import pytest
 from services.ingest.adapters.import_files.inspection import inspect
 from services.ingest.adapters.import_files.lines import MAX_LINE
 from services.ingest.adapters.import_files.reading import read_steps
+from services.ingest.adapters.import_files.scratch import open_scratch, remove_leftovers
 from services.ingest.domain.imports.layouts import Format, Inspection, Wishes
 from services.ingest.domain.imports.mapping import Columns, read_mapping
 from services.ingest.domain.imports.steps import Planned, Skipped, Step
@@ -199,6 +201,9 @@ class TestWhatCannotBeImported:
     def test_a_mapping_for_a_format_with_a_meaning_of_its_own(self, tmp_path: Path) -> None:
         assert "leave the mapping out" in refuse(tmp_path, b"x\n1 19970101 1 1.0\n", format=Format.CDNOW, mapping=mapping())
 
+    def test_ndjson_in_anything_but_utf8(self, tmp_path: Path) -> None:
+        assert "utf-16" in refuse(tmp_path, '{"name":"A"}\n'.encode("utf-16"), format=Format.NDJSON)
+
     def test_an_encoding_nobody_knows(self, tmp_path: Path) -> None:
         assert "klingon" in refuse(tmp_path, b"mail,note\na,1\n", mapping=mapping(), encoding="klingon")
 
@@ -291,6 +296,21 @@ class TestParquet:
             self.write(pa.table({"mail": pa.array([], pa.string()), "note": pa.array([], pa.string())})),
             mapping=mapping(),
         )
+
+
+def test_a_folder_left_by_a_killed_process_is_removed_and_one_in_use_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    left = tmp_path / "rapport-import-left"
+    left.mkdir()
+    (left / "in-use").touch()
+    (left / "file").write_bytes(b"rows")
+    with open_scratch() as folder:
+        assert left.exists(), "too young to be judged"
+        remove_leftovers(older_than_s=-1)
+        assert (left.exists(), folder.exists()) == (False, True)
+    assert not folder.exists()
 
 
 def test_each_line_of_cdnow_is_an_order_even_when_two_are_equal(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from services.ingest.adapters.import_files.reading import read_steps
 from services.ingest.adapters.import_files.unpack import find_packing, unpack
 from services.ingest.domain.imports.dialects import (
     SAMPLE_RECORDS,
+    WIDE,
     find_delimiter,
     has_header,
     measure_text,
@@ -81,6 +82,8 @@ def _inspect_text(path: Path, file_format: Format, packing: Packing, wishes: Wis
     text = measure_text(read_chunks(path), wished)
     if text is None:
         raise ImportFileUnreadable("The file holds bytes that no text has: it is neither CSV, NDJSON nor Parquet.")
+    if file_format is not Format.CSV and text.encoding in WIDE:
+        raise ImportFileUnreadable(f"The file is {text.encoding}; save it as UTF-8.")
     warnings = []
     if text.broken:
         warnings.append(f"{text.broken} bytes aren't {text.encoding}; they become U+FFFD.")

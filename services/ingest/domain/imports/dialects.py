@@ -17,7 +17,7 @@ _BOMS: Final = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-_WIDE: Final = frozenset({"utf-16", "utf-32"})
+WIDE: Final = frozenset({"utf-16", "utf-32"})
 _EXCEL_HINT: Final = re.compile(r"sep=(.)\r?\n?", re.IGNORECASE)
 """A first line by which Excel is told, and tells, the separator."""
 _VALUE: Final = re.compile(r"[+-]?[\d.,:/\s-]*\d[\d.,:/\s-]*(?:[TZ].*)?|.+@.+|true|false", re.IGNORECASE)
@@ -43,7 +43,7 @@ def measure_text(chunks: Iterable[bytes], wished: str | None) -> Text | None:
     for chunk in chunks:
         if is_first:
             encoding, is_first = encoding or _find_bom(chunk), False
-        if b"\x00" in chunk and (encoding or "").replace("_", "-").lower()[:6] not in _WIDE:
+        if b"\x00" in chunk and (encoding or "").replace("_", "-").lower()[:6] not in WIDE:
             return None
         text = utf8.decode(chunk)
         broken += text.count("\ufffd") if not chunk.isascii() else 0
@@ -54,7 +54,7 @@ def measure_text(chunks: Iterable[bytes], wished: str | None) -> Text | None:
         encoding = "utf-8" if not broken or multibyte > broken else "cp1252"
     is_utf8 = encoding in ("utf-8", "utf-8-sig")
     # A wide line feed ends with a NUL byte or follows one: the count is the same, its last byte isn't.
-    ends_open = last not in (b"\n", b"") and not (last == b"\x00" and encoding in _WIDE)
+    ends_open = last not in (b"\n", b"") and not (last == b"\x00" and encoding in WIDE)
     return Text(encoding, broken if is_utf8 else 0, lines + ends_open)
 
 
