@@ -80,7 +80,11 @@ def build_router(deps: ApiDeps) -> APIRouter:
     router = APIRouter(prefix="/v1/imports", tags=["imports"])
     desk = _Desk(deps)
 
-    @router.post("", status_code=202, response_model=ImportOut, openapi_extra=_FORM)
+    known: dict[int | str, dict[str, Any]] = {
+        200: {"model": ImportOut, "description": "It was begun before: this is how it stands"}
+    }
+
+    @router.post("", status_code=202, response_model=ImportOut, responses=known, openapi_extra=_FORM)
     async def begin_import(request: Request, principal: Writes) -> Response:
         """Look at a file, keep it, and import it in the background.
 

@@ -3,7 +3,6 @@
 import gzip
 import io
 import json
-import tempfile
 import zipfile
 from datetime import datetime
 from decimal import Decimal
@@ -205,7 +204,8 @@ class TestWhatCannotBeImported:
         assert "utf-16" in refuse(tmp_path, '{"name":"A"}\n'.encode("utf-16"), format=Format.NDJSON)
 
     def test_an_encoding_nobody_knows(self, tmp_path: Path) -> None:
-        assert "klingon" in refuse(tmp_path, b"mail,note\na,1\n", mapping=mapping(), encoding="klingon")
+        for encoding in ("klingon", "rot13", "punycode", "undefined", "utf-7", "unicode_escape"):
+            assert encoding in refuse(tmp_path, b"mail,note\na,1\n", mapping=mapping(), encoding=encoding)
 
 
 class TestPacked:
@@ -290,6 +290,11 @@ class TestParquet:
         assert read.planned[0]["occurred_at"] == "2025-12-24T17:00:00.000Z"
         assert read.planned[0]["properties"] == {"revenue": Decimal("19.90")}
 
+    def test_texts_that_are_none_are_told(self, tmp_path: Path) -> None:
+        broken = pa.array([b"\xff\xfe"], pa.binary()).view(pa.string())
+        said = refuse(tmp_path, self.write(pa.table({"mail": broken, "note": ["x"]})), mapping=mapping())
+        assert "behind its row 0" in said
+
     def test_without_rows_is_told(self, tmp_path: Path) -> None:
         assert "no rows" in refuse(
             tmp_path,
@@ -298,17 +303,14 @@ class TestParquet:
         )
 
 
-def test_a_folder_left_by_a_killed_process_is_removed_and_one_in_use_is_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+def test_a_folder_left_by_a_killed_process_is_removed_and_one_in_use_is_not(tmp_path: Path) -> None:
     left = tmp_path / "rapport-import-left"
     left.mkdir()
     (left / "in-use").touch()
     (left / "file").write_bytes(b"rows")
-    with open_scratch() as folder:
+    with open_scratch(tmp_path) as folder:
         assert left.exists(), "too young to be judged"
-        remove_leftovers(older_than_s=-1)
+        remove_leftovers(tmp_path, older_than_s=-1)
         assert (left.exists(), folder.exists()) == (False, True)
     assert not folder.exists()
 

@@ -14,6 +14,7 @@ from services.ingest.domain.imports.dialects import (
     WIDE,
     find_delimiter,
     has_header,
+    is_encoding,
     measure_text,
     name_columns,
     read_excel_hint,
@@ -68,8 +69,11 @@ def _inspect_typed(path: Path, file_format: Format, packing: Packing, wishes: Wi
             rows, schema = file.metadata.num_rows, file.schema_arrow
     except (pa.ArrowInvalid, OSError) as error:
         raise ImportFileUnreadable("The file is no Parquet file, or a damaged one.") from error
-    if file_format is Format.ONLINE_RETAIL and (missing := [name for name in COLUMNS if name not in schema.names]):
-        raise ImportFileUnreadable(f"The file isn't Online Retail: the column `{missing[0]}` is missing.")
+    if file_format is Format.ONLINE_RETAIL:
+        kinds = {"Quantity": pa.types.is_integer, "InvoiceDate": pa.types.is_timestamp, "UnitPrice": pa.types.is_floating}
+        for name in COLUMNS:
+            if name not in schema.names or (name in kinds and not kinds[name](schema.field(name).type)):
+                raise ImportFileUnreadable(f"The file isn't Online Retail: its column `{name}` is missing or of another type.")
     columns = tuple(schema.names)
     if file_format is Format.PARQUET:
         _check_meaning(wishes, columns, {name for name in columns if pa.types.is_nested(schema.field(name).type)})
@@ -97,11 +101,10 @@ def _inspect_text(path: Path, file_format: Format, packing: Packing, wishes: Wis
 
 
 def _inspect_csv(path: Path, packing: Packing, wishes: Wishes, encoding: str, lines: int, warnings: list[str]) -> Inspection:
-    try:
-        with path.open(encoding=encoding, errors="replace", newline="") as file:
-            sample = [line for line, _ in islice(read_lines(file), SAMPLE_RECORDS)]
-    except (LookupError, UnicodeError) as error:
-        raise ImportFileUnreadable(f"The file isn't text of the encoding `{encoding}`.") from error
+    if not is_encoding(encoding):
+        raise ImportFileUnreadable(f"There is no encoding `{encoding}` for texts.")
+    with path.open(encoding=encoding, errors="replace", newline="") as file:
+        sample = [line for line, _ in islice(read_lines(file), SAMPLE_RECORDS)]
     hint = read_excel_hint(sample[0]) if sample else None
     if hint is not None:
         sample = sample[1:]

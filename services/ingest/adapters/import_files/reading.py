@@ -13,6 +13,7 @@ from services.ingest.domain.imports.layouts import Format, Layout
 from services.ingest.domain.imports.online_retail import COLUMNS, INVOICE_COLUMN, plan_invoices
 from services.ingest.domain.imports.steps import Skipped, SkipReason, Step
 from services.ingest.domain.imports.tables import plan_cells, plan_json, plan_record
+from services.ingest.errors import ImportFileUnreadable
 
 Steps = Generator[Step, None, None]
 
@@ -118,8 +119,14 @@ def _read_online_retail(path: Path, _layout: Layout, skip: int) -> Steps:
 
 
 def _read_parquet_rows(path: Path, columns: list[str] | None) -> Generator[dict[str, Any], None, None]:
-    import pyarrow.parquet as pq  # noqa: PLC0415 - 50 MB that only a process with such a file needs
+    import pyarrow as pa  # noqa: PLC0415 - 50 MB that only a process with such a file needs
+    import pyarrow.parquet as pq  # noqa: PLC0415
 
-    with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(batch_size=PARQUET_ROWS, columns=columns, use_threads=False):
-            yield from batch.to_pylist(maps_as_pydicts="lossy")
+    rows = 0
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=PARQUET_ROWS, columns=columns, use_threads=False):
+                yield from batch.to_pylist(maps_as_pydicts="lossy")
+                rows += batch.num_rows
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+        raise ImportFileUnreadable(f"The Parquet file can't be read behind its row {rows}: it is damaged.") from error

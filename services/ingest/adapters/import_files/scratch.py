@@ -16,16 +16,17 @@ _YOUNG_S: Final = 60.0
 
 
 @contextmanager
-def open_scratch() -> Iterator[Path]:
-    """Ours as long as the context is open: a lock says so, which ends with the process."""
-    remove_leftovers()
-    with tempfile.TemporaryDirectory(prefix=_PREFIX) as name, (Path(name) / _LOCK).open("w") as held:
+def open_scratch(parent: Path | None = None) -> Iterator[Path]:
+    """Ours as long as the context is open: a lock says so, which ends with the process. In the temporary folder unless said."""
+    parent = parent or Path(tempfile.gettempdir())
+    remove_leftovers(parent)
+    with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=parent) as name, (Path(name) / _LOCK).open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         yield Path(name)
 
 
-def remove_leftovers(*, older_than_s: float = _YOUNG_S) -> None:
-    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+def remove_leftovers(parent: Path, *, older_than_s: float = _YOUNG_S) -> None:
+    for folder in parent.glob(f"{_PREFIX}*"):
         try:
             if time.time() - folder.stat().st_mtime < older_than_s:
                 continue

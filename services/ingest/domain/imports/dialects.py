@@ -18,6 +18,8 @@ _BOMS: Final = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 WIDE: Final = frozenset({"utf-16", "utf-32"})
+_NO_TEXT: Final = frozenset({"idna", "punycode", "raw-unicode-escape", "unicode-escape", "utf-7", "undefined"})
+"""Codecs of Python that are no encodings of files, or give characters that can't be stored."""
 _EXCEL_HINT: Final = re.compile(r"sep=(.)\r?\n?", re.IGNORECASE)
 """A first line by which Excel is told, and tells, the separator."""
 _VALUE: Final = re.compile(r"[+-]?[\d.,:/\s-]*\d[\d.,:/\s-]*(?:[TZ].*)?|.+@.+|true|false", re.IGNORECASE)
@@ -60,6 +62,15 @@ def measure_text(chunks: Iterable[bytes], wished: str | None) -> Text | None:
 
 def _find_bom(chunk: bytes) -> str | None:
     return next((encoding for mark, encoding in _BOMS if chunk.startswith(mark)), None)
+
+
+def is_encoding(name: str) -> bool:
+    """Whether a text may be in it."""
+    try:
+        b"a".decode(name, "replace")  # refuses codecs between bytes and bytes, and between texts
+        return codecs.lookup(name).name.replace("_", "-") not in _NO_TEXT
+    except (LookupError, UnicodeError):
+        return False
 
 
 def read_excel_hint(first_line: str) -> str | None:
