@@ -1,1 +1,1 @@
-"""Real files through the front door: rows become touchpoints of the ingest API, with ids that make a second run harmless."""
+"""Real files through the front door: uploaded to ingest, whose job imports them; here they are shown, followed and reported."""

@@ -173,3 +173,58 @@ class PlanChanged(PreconditionFailed):
 class DebuggerBusy(TooManyRequests):
     code = "too_many_watchers"
     title = "Too many are watching"
+
+
+class ImportNotFound(NotFound):
+    code = "import_not_found"
+    title = "There is no such import"
+
+
+class ImportFileUnreadable(Invalid):
+    """Nothing was imported."""
+
+    code = "import_file_unreadable"
+    title = "The file can't be imported"
+
+
+class ImportMappingInvalid(Invalid):
+    """Nothing was imported."""
+
+    code = "import_mapping_invalid"
+    title = "The mapping doesn't fit"
+
+
+class ImportFileTooLarge(PayloadTooLarge):
+    code = "import_file_too_large"
+    title = "The file is too large"
+
+    def __init__(self, max_bytes: int, how: str = "as sent", *, is_cut: bool = False) -> None:
+        super().__init__(
+            f"The file, {how}, is larger than {max_bytes} bytes, as much as this server takes (INGEST_IMPORT_MAX_BYTES).",
+            headers={"Connection": "close"} if is_cut else None,
+        )
+
+
+class ImportBusy(TooManyRequests):
+    code = "import_busy"
+    title = "Too many files at once"
+
+    def __init__(self) -> None:
+        super().__init__("Other files are being received. Send it again.", headers={"Retry-After": "5"})
+
+
+class ImportStateConflict(Conflict):
+    code = "import_state"
+    title = "The import's state doesn't allow it"
+
+
+class ImportFailsThroughout(Invalid):
+    """The job stopped itself: going on would only make the list of errors longer."""
+
+    code = "import_fails_throughout"
+    title = "Nearly every row fails"
+
+
+class ImportSourceUnusable(Invalid):
+    code = "import_source_unusable"
+    title = "The source can't take an import"

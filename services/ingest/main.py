@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from fastapi import FastAPI
 
+from libs.durable.jobs import JobRunner, PostgresJobs, jobs_router
 from libs.durable.outbox import PostgresOutbox
 from libs.durable.runtime import Runtime, open_runtime
 from libs.kit.errors import ConfigurationRefused
@@ -27,11 +28,14 @@ from services.ingest.api.gate import Gate
 from services.ingest.consumer import GROUP, build_handlers, sweep_rejections
 from services.ingest.domain.devices import load_patterns
 from services.ingest.handlers.governance import Governance
+from services.ingest.consumer.imports import ImportJobs, sweep_imports
+from services.ingest.handlers.imports import Imports
 from services.ingest.handlers.parked import Replay
 from services.ingest.handlers.take_touchpoints import Intake
 from services.ingest.handlers.take_webhooks import WebhookIntake
 from services.ingest.settings import Settings
 from services.ingest.store.plans import PostgresPlans
+from services.ingest.store.imports import PostgresImports
 from services.ingest.store.rejections import PostgresRejections
 from services.ingest.store.sources import PostgresSources
 from services.ingest.store.suppressions import PostgresSuppressions
@@ -51,6 +55,7 @@ class Deps:
     runtime: Runtime
     api: ApiDeps
     consumer: BatchConsumer
+    import_jobs: ImportJobs
 
 
 @asynccontextmanager
@@ -83,6 +88,7 @@ async def build(settings: Settings) -> AsyncIterator[Deps]:
             replay=Replay(rejections, intake, runtime.access, runtime.clock, webhook_intake),
             rejections=rejections,
             source_store=PostgresSources(),
+            imports=Imports(PostgresImports(), PostgresJobs()),
             refresh_access=runtime.access.refresh,
             webhook_store=webhook_store,
             webhook_intake=webhook_intake,
@@ -104,7 +110,8 @@ async def build(settings: Settings) -> AsyncIterator[Deps]:
         )
         runtime.health.add("kafka", publisher.check_ready)
         try:
-            yield Deps(settings, runtime, api, consumer)
+            import_jobs = ImportJobs(runtime.database, api.imports, intake, runtime.publisher, runtime.access, runtime.clock, settings)
+            yield Deps(settings, runtime, api, consumer, import_jobs)
         finally:
             await sns.close()
             await webhooks.close()
@@ -155,14 +162,23 @@ def create_app(deps: Deps) -> FastAPI:
         clock=runtime.clock,
     )
     add_routes(app, deps.api)
+    app.include_router(jobs_router(runtime.database, clock=runtime.clock, read_scope="imports:read", write_scope="imports:write"))
     return app
 
 
 async def run_worker(deps: Deps, stop: asyncio.Event) -> None:
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(deps.consumer.run(stop))
-        runtime, api = deps.runtime, deps.api
-        tasks.create_task(sweep_rejections(runtime.database, api.rejections, api.tallies, runtime.clock, deps.settings, stop))
+        runtime, api, settings = deps.runtime, deps.api, deps.settings
+        tasks.create_task(sweep_rejections(runtime.database, api.rejections, api.tallies, runtime.clock, settings, stop))
+        tasks.create_task(sweep_imports(runtime.database, api.imports, runtime.clock, settings, stop))
+        for _ in range(settings.import_runners):
+            tasks.create_task(_build_import_runner(deps).run(stop))
+
+
+def _build_import_runner(deps: Deps) -> JobRunner:
+    runtime = deps.runtime
+    return JobRunner(runtime.database, deps.import_jobs.kinds(), clock=runtime.clock, lease_s=deps.settings.import_lease_s)
 
 
 if __name__ == "__main__":

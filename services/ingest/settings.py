@@ -39,3 +39,15 @@ class Settings(ServiceSettings):
     """Networks of our own load balancers, comma-separated: what their X-Forwarded-For says of a visitor's address is believed."""
     max_watchers: int = Field(default=8, ge=1)
     """Live debuggers open at once in one process."""
+    import_max_bytes: int = Field(default=2 * 1024**3, ge=1024)
+    """A file to import, as sent and unpacked. It lies in PostgreSQL until its keeping time is over."""
+    import_max_uploads: int = Field(default=4, ge=1)
+    """Files that a process receives at once: each is a temporary file meanwhile."""
+    import_kept_days: int = Field(default=7, ge=1)
+    """An import at rest, with its file and its errors."""
+    import_batch_rows: int = Field(default=500, ge=1)
+    import_runners: int = Field(default=2, ge=1)
+    """Imports that a worker has under way at once."""
+    import_lease_s: float = Field(default=30.0, gt=0)
+    """After a worker was killed, another goes on with its import so much later at the most."""
+    import_sweep_s: float = Field(default=300.0, gt=0)

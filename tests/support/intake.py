@@ -12,6 +12,7 @@ from uuid import UUID
 import httpx
 from fastapi import FastAPI
 
+from libs.durable.jobs import PostgresJobs
 from libs.events.codec import decode, decoder_for
 from libs.events.touchpoints import Identifier, TouchpointRecorded, TouchpointRejected
 from libs.identity import IdentityKey
@@ -27,12 +28,14 @@ from services.ingest.domain.reasons import Refusal
 from services.ingest.domain.requests import Batch, read_batch, read_single
 from services.ingest.domain.vocabulary import Kind
 from services.ingest.handlers.governance import Governance
+from services.ingest.handlers.imports import Imports
 from services.ingest.handlers.parked import Replay
 from services.ingest.handlers.take_touchpoints import Intake, Receipt
 from services.ingest.handlers.take_webhooks import WebhookIntake
 from services.ingest.settings import Settings
 from services.ingest.store.fake_webhooks import FakeSns, FakeWebhooks
 from services.ingest.store.plans import PostgresPlans
+from services.ingest.store.imports import PostgresImports
 from services.ingest.store.rejections import PostgresRejections
 from services.ingest.store.sources import PostgresSources
 from services.ingest.store.tallies import PostgresTallies
@@ -116,6 +119,7 @@ class World:
                 replay=Replay(rejections, self.intake, self.access, self.clock, self.webhook_intake),
                 rejections=rejections,
                 source_store=PostgresSources(),
+                imports=Imports(PostgresImports(), PostgresJobs()),
                 refresh_access=refresh,
                 webhook_store=PostgresWebhooks(),
                 webhook_intake=self.webhook_intake,

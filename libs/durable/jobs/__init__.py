@@ -2,7 +2,7 @@
 
 from libs.durable.jobs.api import job_accepted, jobs_router
 from libs.durable.jobs.fake import FakeJobs
-from libs.durable.jobs.model import Job, JobCancelled, JobError, JobLost, Jobs, JobState, Lease
+from libs.durable.jobs.model import Job, JobCancelled, JobError, JobLost, JobPaused, Jobs, JobState, Lease
 from libs.durable.jobs.runner import JobFunction, JobRunner, RunningJob
 from libs.durable.jobs.store import PostgresJobs, create_jobs, drop_jobs, jobs_tables
 
@@ -13,6 +13,7 @@ __all__ = [
     "JobError",
     "JobFunction",
     "JobLost",
+    "JobPaused",
     "JobRunner",
     "JobState",
     "Jobs",

@@ -43,7 +43,7 @@ def jobs_router(
 
     @router.delete("/{job_id}", summary="Cancel a job")
     async def cancel_job(job_id: UUID, _: Annotated[Principal, requires(write_scope)]) -> dict[str, Any]:
-        """A waiting job is cancelled, a running one stops soon, a finished one stays as it is."""
+        """A waiting or paused job is cancelled, a running one stops soon, a finished one stays as it is."""
         async with database.transaction() as tx:
             return describe_job(_found(await store.cancel(tx, job_id, now=clock.now())))
 

@@ -32,11 +32,27 @@ class FakeJobs:
 
     async def cancel(self, tx: "Tx", job_id: UUID, *, now: datetime) -> Job | None:  # noqa: ARG002
         job = self._jobs.get(job_id)
-        if job is None or job.state not in OPEN_STATES:
+        if job is None or job.state not in (*OPEN_STATES, "paused"):
             return job
-        if job.state == "queued":
+        if job.state != "running":
             return self._change(job, state="cancelled", cancel_requested=True, finished_at=now)
         return self._change(job, cancel_requested=True)
+
+    async def pause(self, tx: "Tx", job_id: UUID, *, now: datetime) -> Job | None:  # noqa: ARG002
+        job = self._jobs.get(job_id)
+        return self._change(job, state="paused", finished_at=now) if job is not None and job.state == "queued" else job
+
+    async def requeue(self, tx: "Tx", job_id: UUID) -> Job | None:  # noqa: ARG002
+        job = self._jobs.get(job_id)
+        if job is None or job.state in OPEN_STATES:
+            return job
+        self._until.pop(job_id, None)
+        return self._change(job, state="queued", attempts=0, cancel_requested=False, result=None, error=None, finished_at=None)
+
+    async def delete(self, tx: "Tx", job_id: UUID) -> None:  # noqa: ARG002
+        job = self._jobs.get(job_id)
+        if job is not None and job.state not in OPEN_STATES:
+            del self._jobs[job_id]
 
     async def claim(self, tx: "Tx", kinds: Sequence[str], *, token: UUID, lease_s: float, now: datetime) -> Job | None:  # noqa: ARG002
         waiting = [
@@ -72,6 +88,7 @@ class FakeJobs:
             done=done,
             total=job.total if total is None else total,
             checkpoint=job.checkpoint if checkpoint is None else checkpoint,
+            attempts=1 if done > job.done else job.attempts,
         )
 
     async def finish(

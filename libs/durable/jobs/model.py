@@ -10,7 +10,7 @@ import msgspec
 if TYPE_CHECKING:
     from libs.kit.db import Tx
 
-JobState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+JobState = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
 OPEN_STATES: frozenset[JobState] = frozenset(("queued", "running"))
 
 
@@ -51,6 +51,10 @@ class JobCancelled(Exception):
     """Somebody asked to cancel the job: stop where it is consistent."""
 
 
+class JobPaused(Exception):
+    """A job's function has brought its job to rest (`RunningJob.rest`), until somebody has it queued again."""
+
+
 class JobLost(Exception):
     """The lease expired and another runner has the job: roll back, what we do no longer counts."""
 
@@ -65,7 +69,19 @@ class Jobs(Protocol):
     async def get(self, tx: "Tx", job_id: UUID) -> Job | None: ...
 
     async def cancel(self, tx: "Tx", job_id: UUID, *, now: datetime) -> Job | None:
-        """A queued job is cancelled at once, a running one is asked to stop, a finished one stays as it is."""
+        """A queued or paused job is cancelled at once, a running one is asked to stop, a finished one stays as it is."""
+        ...
+
+    async def pause(self, tx: "Tx", job_id: UUID, *, now: datetime) -> Job | None:
+        """A queued job rests; any other stays as it is: a running one's function must stop by itself."""
+        ...
+
+    async def requeue(self, tx: "Tx", job_id: UUID) -> Job | None:
+        """A job at rest (paused or finished) waits again, with its progress and checkpoint; any other stays as it is."""
+        ...
+
+    async def delete(self, tx: "Tx", job_id: UUID) -> None:
+        """Forget a job at rest; any other stays."""
         ...
 
     async def claim(self, tx: "Tx", kinds: Sequence[str], *, token: UUID, lease_s: float, now: datetime) -> Job | None:
@@ -81,6 +97,7 @@ class Jobs(Protocol):
     ) -> None:
         """In the transaction of the work itself, so that both are there or neither. None keeps what was stored.
 
+        Where `done` grew, earlier attempts are forgotten: only crashes without progress count.
         Holds the job's row until the transaction ends. Raises JobLost or JobCancelled; the transaction should then roll back.
         """
         ...

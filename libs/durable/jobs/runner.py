@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID, uuid4
 
-from libs.durable.jobs.model import Job, JobCancelled, JobError, JobLost, Jobs, JobState, Lease
+from libs.durable.jobs.model import Job, JobCancelled, JobError, JobLost, JobPaused, Jobs, JobState, Lease
 from libs.durable.jobs.store import PostgresJobs
 from libs.kit.db import DATABASE_ERRORS, is_retryable
 from libs.kit.errors import RapportError
@@ -24,7 +24,7 @@ _Ended = Literal["stopping", "cancelled", "lost"]
 class RunningJob:
     """What a job's function works with: its input, the checkpoint it left last time, and how to record the next."""
 
-    def __init__(self, job: Job, lease: Lease, jobs: Jobs, database: "Database") -> None:
+    def __init__(self, job: Job, lease: Lease, jobs: Jobs, database: "Database", clock: "Clock") -> None:
         self.id: UUID = job.id
         self.input: Any = job.input
         self.checkpoint = job.checkpoint
@@ -33,6 +33,7 @@ class RunningJob:
         self._lease = lease
         self._jobs = jobs
         self._database = database
+        self._clock = clock
 
     async def save(self, tx: "Tx", *, done: int, total: int | None = None, checkpoint: bytes | None = None) -> None:
         """Record how far the job is in the work's own transaction: after a crash it goes on exactly there.
@@ -47,18 +48,24 @@ class RunningJob:
         async with self._database.transaction() as tx:
             await self.save(tx, done=done, total=total, checkpoint=checkpoint)
 
+    async def rest(self, tx: "Tx") -> None:
+        """Paused from the commit on; raise JobPaused then. In the caller's transaction, so that nobody can ask for the job to go
+        on in between and not be heard. Raises JobLost.
+        """
+        await self._jobs.finish(tx, self._lease, state="paused", now=self._clock.now())
+
 
 JobFunction = Callable[[RunningJob], Awaitable[Any]]
 """Does the work and returns the result (plain JSON). May be cancelled at any await, and called again with the last checkpoint.
 
-Raises RapportError where it can't be done; a retryable database error makes it be tried again.
+Raises RapportError where it can't be done, JobPaused behind `rest`; a retryable database error makes it be tried again.
 """
 
 
 class JobRunner:
     """One of any number of runners. A job whose runner died is taken over when its lease has expired.
 
-    After `max_attempts` claims that ended in a crash or a retryable error a job fails with `gave_up`.
+    After `max_attempts` claims in a row that ended in a crash or a retryable error without progress a job fails: `gave_up`.
     """
 
     def __init__(
@@ -106,7 +113,7 @@ class JobRunner:
             await self._finish(lease, "cancelled")
         elif job.attempts > self._max_attempts:
             await self._finish(
-                lease, "failed", error=JobError("gave_up", f"It was begun {self._max_attempts} times and never ended.")
+                lease, "failed", error=JobError("gave_up", f"It was begun {self._max_attempts} times without getting on.")
             )
         else:
             await self._run_claimed(job, lease, stop or asyncio.Event())
@@ -114,7 +121,7 @@ class JobRunner:
 
     async def _run_claimed(self, job: Job, lease: Lease, stop: asyncio.Event) -> None:
         _log.info("job_started", job=str(job.id), kind=job.kind, attempt=job.attempts)
-        work = asyncio.ensure_future(self._kinds[job.kind](RunningJob(job, lease, self._jobs, self._database)))
+        work = asyncio.ensure_future(self._kinds[job.kind](RunningJob(job, lease, self._jobs, self._database, self._clock)))
         watch = asyncio.create_task(self._watch(lease, stop))
         try:
             await asyncio.wait((work, watch), return_when=asyncio.FIRST_COMPLETED)
@@ -167,6 +174,8 @@ class JobRunner:
             _log.warning("job_lost", job=str(job.id), kind=job.kind)
         elif isinstance(error, JobCancelled):
             await self._finish(lease, "cancelled")
+        elif isinstance(error, JobPaused):
+            _log.info("job_ended", job=str(job.id), state="paused")
         elif isinstance(error, RapportError) and not error.retryable:
             await self._finish(lease, "failed", error=JobError(error.code, error.detail))
         elif is_retryable(error) or isinstance(error, RapportError):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 TABLE: Final = "jobs"
 _INDEX_NAME: Final = "ix_jobs_open"
 _OPEN: Final = sa.text("state IN ('queued', 'running')")
-_STATES: Final = "state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')"
+_STATES: Final = "state IN ('queued', 'running', 'paused', 'succeeded', 'failed', 'cancelled')"
 _COLUMNS: Final = """id, kind, state, done, total, input, result, error, checkpoint, attempts, cancel_requested,
     created_at, started_at, finished_at"""
 
@@ -90,14 +90,32 @@ class PostgresJobs:
         row = await tx.fetchrow(
             f"""
             UPDATE jobs SET cancel_requested = cancel_requested OR state IN ('queued', 'running'),
-                finished_at = CASE WHEN state = 'queued' THEN $2 ELSE finished_at END,
-                state = CASE WHEN state = 'queued' THEN 'cancelled' ELSE state END
+                finished_at = CASE WHEN state IN ('queued', 'paused') THEN $2 ELSE finished_at END,
+                state = CASE WHEN state IN ('queued', 'paused') THEN 'cancelled' ELSE state END
             WHERE id = $1 RETURNING {_COLUMNS}
             """,  # noqa: S608
             job_id,
             now,
         )
         return _to_job(row) if row is not None else None
+
+    async def pause(self, tx: "Tx", job_id: UUID, *, now: datetime) -> Job | None:
+        await tx.execute("UPDATE jobs SET state = 'paused', finished_at = $2 WHERE id = $1 AND state = 'queued'", job_id, now)
+        return await self.get(tx, job_id)
+
+    async def requeue(self, tx: "Tx", job_id: UUID) -> Job | None:
+        await tx.execute(
+            """
+            UPDATE jobs SET state = 'queued', attempts = 0, cancel_requested = false, result = NULL, error = NULL,
+                finished_at = NULL, lease_token = NULL, lease_until = NULL
+            WHERE id = $1 AND state NOT IN ('queued', 'running')
+            """,
+            job_id,
+        )
+        return await self.get(tx, job_id)
+
+    async def delete(self, tx: "Tx", job_id: UUID) -> None:
+        await tx.execute("DELETE FROM jobs WHERE id = $1 AND state NOT IN ('queued', 'running')", job_id)
 
     async def claim(self, tx: "Tx", kinds: Sequence[str], *, token: UUID, lease_s: float, now: datetime) -> Job | None:
         row = await tx.fetchrow(
@@ -134,7 +152,8 @@ class PostgresJobs:
     ) -> None:
         row = await tx.fetchrow(
             """
-            UPDATE jobs SET done = $3, total = coalesce($4, total), checkpoint = coalesce($5, checkpoint)
+            UPDATE jobs SET done = $3, total = coalesce($4, total), checkpoint = coalesce($5, checkpoint),
+                attempts = CASE WHEN $3 > done THEN 1 ELSE attempts END
             WHERE id = $1 AND lease_token = $2 AND state = 'running' RETURNING cancel_requested
             """,
             lease.job_id,

@@ -1,1 +1,1 @@
-"""Everything outside but PostgreSQL: the spool on this disk, Redis, Amazon's notifications, the log looked at from outside."""
+"""Everything outside but PostgreSQL: spool and files on this disk, Redis, Amazon's notifications, the log from outside."""

@@ -8,6 +8,7 @@ from libs.kit.clock import Clock
 from libs.kit.db import Database
 from services.ingest.api.gate import Gate
 from services.ingest.handlers.governance import Governance
+from services.ingest.handlers.imports import Imports
 from services.ingest.handlers.parked import Replay
 from services.ingest.handlers.take_touchpoints import Intake
 from services.ingest.handlers.take_webhooks import WebhookIntake
@@ -39,6 +40,7 @@ class ApiDeps:
     replay: Replay
     rejections: RejectionStore
     source_store: SourceStore
+    imports: Imports
     refresh_access: Callable[[], Awaitable[None]]
     webhook_store: WebhookStore
     webhook_intake: WebhookIntake

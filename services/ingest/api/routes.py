@@ -3,7 +3,7 @@
 from fastapi import FastAPI
 
 from libs.kit.http import AsgiApp, Operation, add_raw_route, document_raw_route
-from services.ingest.api import debugger, operations, page, plans, rejections, source_stats, sources, webhook_endpoints
+from services.ingest.api import debugger, imports, operations, page, plans, rejections, source_stats, sources, webhook_endpoints
 from services.ingest.api.analytics_js import BUNDLE_PATH, CHUNK_PATH, LICENCE_PATH, AnalyticsJs
 from services.ingest.api.browser import BrowserEndpoints
 from services.ingest.api.cloud_events import CloudEvents, allow_webhooks
@@ -51,6 +51,7 @@ def add_routes(app: FastAPI, deps: ApiDeps) -> None:
     app.include_router(debugger.build_router(deps))
     app.include_router(plans.build_router(deps))
     app.include_router(rejections.build_router(deps))
+    app.include_router(imports.build_router(deps))
     app.include_router(page.build_router(deps))
 
 

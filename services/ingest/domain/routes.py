@@ -25,4 +25,5 @@ SINGLE: Final[Mapping[str, Kind]] = MappingProxyType(
 BATCH: Final = ("/v1/batch", "/v1/b", "/v1/import", "/beacon/v1/batch")
 OWN: Final = "/v1/touchpoints"
 CLOUD_EVENTS: Final = "/v1/cloudevents"
+IMPORTS: Final = "/v1/imports"
 SDK_METRICS: Final = "/v1/m"

@@ -4,7 +4,7 @@ Touchpoints and rejections leave in one publish: what the answer says about eith
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from uuid import UUID
 
@@ -46,6 +46,7 @@ _REJECTIONS = counter("ingest_rejections_total", "Refused touchpoints by reason.
 _TOO_LARGE = Refusal(Reason.EVENT_TOO_LARGE, f"larger than {EVENT_BYTES} bytes")
 _ID_TOO_LONG = Refusal(Reason.MESSAGE_ID_TOO_LONG, f"a message id of more than {MESSAGE_ID_CHARS} characters")
 _TOO_MANY = Refusal(Reason.TOO_MANY_EVENTS, f"behind the first {BATCH_EVENTS} of the batch")
+_SHOWN_CHARS = 200
 _DISABLED = Refusal(Reason.SOURCE_DISABLED, "the source is disabled")
 
 
@@ -165,10 +166,25 @@ class Intake:
     def judge_cloud_events(self, arrival: Arrival, batch: Batch) -> Receipt:
         source = arrival.source
         return self._judge(arrival, batch, lambda _index, data: read_cloud_call(data, source=source), None)
+    def judge_rows(self, arrival: Arrival, rows: Sequence[bytes]) -> Receipt:
+        """Rows of an import, as touchpoints of our own API. What is refused stands in the import's list, not in the log; members
+        that no touchpoint has refuse their row alone.
+        """
 
-    async def publish(self, receipt: Receipt) -> None:
-        """Raises PublishFailed."""
-        await self._publisher.publish(receipt.outgoing)
+        def read(_index: int, data: bytes) -> Call | Refusal:
+            call = _read_own(data, arrival.source)
+            if isinstance(call, UnknownMembers):
+                return Refusal(Reason.INVALID, f"members that no touchpoint has: {', '.join(call.names)[:_SHOWN_CHARS]}")
+            return call
+
+        request, receipt = self._begin(arrival, None, read, None)
+        for index, data in enumerate(rows):
+            self._judge_into(receipt, request, index, data)
+        return receipt
+
+    async def publish(self, receipt: Receipt, through: Publisher | None = None) -> None:
+        """By the gateway's own road, or another. Raises PublishFailed."""
+        await (through or self._publisher).publish(receipt.outgoing)
         accepted = len(receipt.accepted) - receipt.suppressed
         if accepted:
             self.accepted += accepted
@@ -200,30 +216,40 @@ class Intake:
 
     def _judge(self, arrival: Arrival, batch: Batch, read: Reader, make_id: MakeId | None) -> Receipt:
         batch, excess = batch.split_off_excess()
-        rules = self._governance.rules
-        plan, is_anybody_left_alone = rules.plans.get(arrival.source.id), bool(rules.suppressions)
-        skew = Skew(arrival.received_at, batch.sent_at)
-        recorder = Recorder.of(arrival)
-        request = _Request(arrival, batch.sent_at, skew, read, make_id, recorder, plan, is_anybody_left_alone, [], [])
-        receipt = Receipt([], [], [], arrival, 0, request.flags, request.breaches)
+        request, receipt = self._begin(arrival, batch.sent_at, read, make_id)
         for index, raw in enumerate(batch.items):
             data = raw if type(raw) is bytes else bytes(raw)
-            taken = self._judge_one(request, index, data)
-            if isinstance(taken, Refusal):
-                receipt.rejected.append(Rejected(index, taken.reason, taken.detail))
-                receipt.outgoing.append(request.recorder.reject(taken, batch.wrap([data])))
-            else:
-                accepted, record = taken
-                receipt.accepted.append(accepted)
-                if record is None:
-                    receipt.suppressed += 1
-                else:
-                    receipt.outgoing.append(record)
+            refusal = self._judge_into(receipt, request, index, data)
+            if refusal is not None:
+                receipt.outgoing.append(request.recorder.reject(refusal, batch.wrap([data])))
         if excess:
             first = len(batch.items)
             receipt.rejected.extend(Rejected(first + n, _TOO_MANY.reason, _TOO_MANY.detail) for n in range(len(excess)))
             receipt.outgoing.append(request.recorder.reject(_TOO_MANY, batch.wrap(excess)))
         return receipt
+
+    def _begin(
+        self, arrival: Arrival, sent_at: str | None, read: Reader, make_id: MakeId | None
+    ) -> tuple["_Request", Receipt]:
+        rules = self._governance.rules
+        plan, is_anybody_left_alone = rules.plans.get(arrival.source.id), bool(rules.suppressions)
+        skew = Skew(arrival.received_at, sent_at)
+        request = _Request(arrival, sent_at, skew, read, make_id, Recorder.of(arrival), plan, is_anybody_left_alone, [], [])
+        return request, Receipt([], [], [], arrival, 0, request.flags, request.breaches)
+
+    def _judge_into(self, receipt: Receipt, request: "_Request", index: int, data: bytes) -> Refusal | None:
+        """One call, written into the receipt; the refusal, if it is one: its record is the caller's."""
+        taken = self._judge_one(request, index, data)
+        if isinstance(taken, Refusal):
+            receipt.rejected.append(Rejected(index, taken.reason, taken.detail))
+            return taken
+        accepted, record = taken
+        receipt.accepted.append(accepted)
+        if record is None:
+            receipt.suppressed += 1
+        else:
+            receipt.outgoing.append(record)
+        return None
 
     def _judge_one(self, request: "_Request", index: int, data: bytes) -> tuple[Accepted, Outgoing | None] | Refusal:
         """One call: size, content, id, meaning. The first thing that is wrong refuses it; no record: it is suppressed."""

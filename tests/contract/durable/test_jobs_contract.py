@@ -49,6 +49,20 @@ class World:
         async with self.transaction() as tx:
             return await self.jobs.cancel(tx, job_id, now=NOW)
 
+    async def pause(self, job_id: UUID) -> str | None:
+        async with self.transaction() as tx:
+            job = await self.jobs.pause(tx, job_id, now=NOW)
+        return job.state if job is not None else None
+
+    async def requeue(self, job_id: UUID) -> str | None:
+        async with self.transaction() as tx:
+            job = await self.jobs.requeue(tx, job_id)
+        return job.state if job is not None else None
+
+    async def delete(self, job_id: UUID) -> None:
+        async with self.transaction() as tx:
+            await self.jobs.delete(tx, job_id)
+
     async def save(self, lease: Lease, **progress: Any) -> None:
         async with self.transaction() as tx:
             await self.jobs.save_progress(tx, lease, **progress)
@@ -218,3 +232,68 @@ async def test_a_released_job_counts_its_attempt_or_not(world: World, count_atte
     await world.let_pass(0)
     job, _ = await world.claim_one()
     assert job.attempts == attempts
+
+
+async def test_crashes_are_forgotten_once_there_is_progress(world: World) -> None:
+    await world.create()
+    for _ in range(3):
+        _, lease = await world.claim_one()
+        await world.release(lease, after_s=0, count_attempt=True)
+        await world.let_pass(0)
+    job, lease = await world.claim_one()
+    assert job.attempts == 4
+    await world.save(lease, done=0)
+    assert (await world.get(job.id)).attempts == 4
+    await world.save(lease, done=1)
+    assert (await world.get(job.id)).attempts == 1
+
+
+async def test_a_paused_job_rests_until_it_is_queued_again_and_goes_on_from_its_checkpoint(world: World) -> None:
+    job = await world.create(total=9)
+    _, lease = await world.claim_one()
+    await world.save(lease, done=4, checkpoint=b"row 4")
+    await world.finish(lease, state="paused")
+    assert (await world.get(job.id)).state == "paused"
+    assert await world.claim() is None
+    assert await world.requeue(job.id) == "queued"
+    again, _ = await world.claim_one()
+    assert (again.done, again.total, again.checkpoint, again.attempts, again.finished_at) == (4, 9, b"row 4", 1, None)
+
+
+async def test_a_waiting_job_is_paused_at_once_and_a_running_one_is_not(world: World) -> None:
+    waiting = await world.create()
+    running, _ = await world.claim_one()
+    assert running.id == waiting.id
+    waiting = await world.create()
+    assert [await world.pause(running.id), await world.pause(waiting.id), await world.pause(uuid4())] == [
+        "running", "paused", None,
+    ]  # fmt: skip
+    assert await world.claim() is None
+
+
+async def test_only_a_job_at_rest_is_queued_again(world: World) -> None:
+    job = await world.create()
+    await world.claim_one()
+    assert await world.requeue(job.id) == "running"
+    assert await world.requeue(uuid4()) is None
+    await world.delete(job.id)
+    assert (await world.get(job.id)).state == "running"
+
+
+async def test_a_paused_job_is_cancelled_at_once_and_may_be_queued_again(world: World) -> None:
+    job = await world.create()
+    _, lease = await world.claim_one()
+    await world.finish(lease, state="paused")
+    cancelled = await world.cancel(job.id)
+    assert cancelled is not None
+    assert (cancelled.state, cancelled.finished_at) == ("cancelled", NOW)
+    assert await world.requeue(job.id) == "queued"
+    assert (await world.get(job.id)).cancel_requested is False
+
+
+async def test_a_job_at_rest_can_be_forgotten(world: World) -> None:
+    job = await world.create()
+    await world.cancel(job.id)
+    await world.delete(job.id)
+    async with world.transaction() as tx:
+        assert await world.jobs.get(tx, job.id) is None
