@@ -5,6 +5,8 @@ from typing import Final, Literal, get_args
 KeyScope = Literal[
     "engagement:read",
     "engagement:write",
+    "imports:read",
+    "imports:write",
     "loyalty:adjust",
     "loyalty:burn",
     "loyalty:read",
@@ -14,8 +16,11 @@ KeyScope = Literal[
     "rejections:write",
     "segments:read",
     "segments:write",
+    "sources:personal-data",
     "sources:read",
     "sources:write",
+    "tracking-plans:read",
+    "tracking-plans:write",
 ]
 SCOPES: Final[tuple[str, ...]] = get_args(KeyScope)
 ALL_SCOPES: Final = "*"

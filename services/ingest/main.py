@@ -26,16 +26,16 @@ from services.ingest.adapters.spooling_publisher import SpoolingPublisher
 from services.ingest.api import ApiDeps, add_routes
 from services.ingest.api.gate import Gate
 from services.ingest.consumer import GROUP, build_handlers, sweep_rejections
+from services.ingest.consumer.imports import ImportJobs, sweep_imports
 from services.ingest.domain.devices import load_patterns
 from services.ingest.handlers.governance import Governance
-from services.ingest.consumer.imports import ImportJobs, sweep_imports
 from services.ingest.handlers.imports import Imports
 from services.ingest.handlers.parked import Replay
 from services.ingest.handlers.take_touchpoints import Intake
 from services.ingest.handlers.take_webhooks import WebhookIntake
 from services.ingest.settings import Settings
-from services.ingest.store.plans import PostgresPlans
 from services.ingest.store.imports import PostgresImports
+from services.ingest.store.plans import PostgresPlans
 from services.ingest.store.rejections import PostgresRejections
 from services.ingest.store.sources import PostgresSources
 from services.ingest.store.suppressions import PostgresSuppressions
@@ -110,7 +110,9 @@ async def build(settings: Settings) -> AsyncIterator[Deps]:
         )
         runtime.health.add("kafka", publisher.check_ready)
         try:
-            import_jobs = ImportJobs(runtime.database, api.imports, intake, runtime.publisher, runtime.access, runtime.clock, settings)
+            import_jobs = ImportJobs(
+                runtime.database, api.imports, intake, runtime.publisher, runtime.access, runtime.clock, settings
+            )
             yield Deps(settings, runtime, api, consumer, import_jobs)
         finally:
             await sns.close()

@@ -34,8 +34,8 @@ from services.ingest.handlers.take_touchpoints import Intake, Receipt
 from services.ingest.handlers.take_webhooks import WebhookIntake
 from services.ingest.settings import Settings
 from services.ingest.store.fake_webhooks import FakeSns, FakeWebhooks
-from services.ingest.store.plans import PostgresPlans
 from services.ingest.store.imports import PostgresImports
+from services.ingest.store.plans import PostgresPlans
 from services.ingest.store.rejections import PostgresRejections
 from services.ingest.store.sources import PostgresSources
 from services.ingest.store.tallies import PostgresTallies

@@ -18,7 +18,8 @@ from services.ingest.errors import BodyInvalid, PlanNotFound
 from services.ingest.handlers import plans as handlers
 from services.ingest.ports import PlanEntry, PlanVersion
 
-READ, WRITE = "tracking-plans:read", "tracking-plans:write"
+READ: Final = "tracking-plans:read"
+WRITE: Final = "tracking-plans:write"
 PlanId = Annotated[str, Path(max_length=64)]
 VersionNumber = Annotated[int, Path(ge=1, le=2**31 - 1)]
 Instant = Annotated[AwareDatetime, PlainSerializer(format_utc, return_type=str)]

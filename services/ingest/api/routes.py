@@ -41,9 +41,10 @@ def add_routes(app: FastAPI, deps: ApiDeps) -> None:
     _add(app, "GET", CHUNK_PATH, open_to_browsers(scripts.chunk), operations.ANALYTICS_JS_CHUNK)
     _add(app, "GET", LICENCE_PATH, open_to_browsers(scripts.licence), operations.ANALYTICS_JS_LICENCE)
     deliveries = WebhookDeliveries(deps)
-    add_raw_route(app, WEBHOOK, ["POST"], deliveries.receive)
+    for address in (WEBHOOK, f"{WEBHOOK}/"):
+        add_raw_route(app, address, ["POST"], deliveries.receive)
+        add_raw_route(app, address, ["GET", "HEAD"], deliveries.greet)
     document_raw_route(app, WEBHOOK, "POST", operations.WEBHOOK)
-    add_raw_route(app, WEBHOOK, ["GET", "HEAD"], deliveries.greet)
     document_raw_route(app, WEBHOOK, "GET", operations.WEBHOOK_HANDSHAKE)
     app.include_router(sources.build_router(deps))
     app.include_router(webhook_endpoints.build_router(deps))

@@ -166,6 +166,7 @@ class Intake:
     def judge_cloud_events(self, arrival: Arrival, batch: Batch) -> Receipt:
         source = arrival.source
         return self._judge(arrival, batch, lambda _index, data: read_cloud_call(data, source=source), None)
+
     def judge_rows(self, arrival: Arrival, rows: Sequence[bytes]) -> Receipt:
         """Rows of an import, as touchpoints of our own API. What is refused stands in the import's list, not in the log; members
         that no touchpoint has refuse their row alone.
@@ -228,9 +229,7 @@ class Intake:
             receipt.outgoing.append(request.recorder.reject(_TOO_MANY, batch.wrap(excess)))
         return receipt
 
-    def _begin(
-        self, arrival: Arrival, sent_at: str | None, read: Reader, make_id: MakeId | None
-    ) -> tuple["_Request", Receipt]:
+    def _begin(self, arrival: Arrival, sent_at: str | None, read: Reader, make_id: MakeId | None) -> tuple["_Request", Receipt]:
         rules = self._governance.rules
         plan, is_anybody_left_alone = rules.plans.get(arrival.source.id), bool(rules.suppressions)
         skew = Skew(arrival.received_at, sent_at)

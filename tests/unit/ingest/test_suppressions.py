@@ -123,7 +123,7 @@ async def test_a_parked_call_of_somebody_suppressed_since_is_forgotten_by_its_re
     await Parking(store)(tx, world.broker.records("touchpoint-rejections"))
     enabled = Source(DISABLED.id, DISABLED.name, DISABLED.kind, verified=True)
     later = make_world(("user_id", "u1", ALONE), source=enabled)
-    replay = Replay(store, later.intake, later.access, later.clock)
+    replay = Replay(store, later.intake, later.access, later.clock, later.webhook_intake)
     assert (await replay.replay_page(tx, RejectionFilter(), after=None, limit=10)).replayed == 1
     assert later.recorded() == []
     assert await store.find(tx, RejectionFilter(), after=None, limit=10) == []

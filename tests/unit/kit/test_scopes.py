@@ -7,7 +7,7 @@ from pathlib import Path
 from libs.kit.scopes import SCOPES
 
 SERVICES = Path(__file__).parents[3] / "services"
-ASKING = {"requires", "authorise", "authorise_scope"}
+ASKING = {"requires", "authorise", "authorise_scope", "has"}
 
 
 def texts_of(node: ast.AST) -> Iterator[str]:
@@ -26,7 +26,7 @@ def find_required(tree: ast.Module) -> Iterator[str]:
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
             continue
-        name = node.func.id if isinstance(node.func, ast.Name) else ""
+        name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr if isinstance(node.func, ast.Attribute) else ""
         for argument in node.args if name in ASKING else ():
             yield from texts_of(argument)
             if isinstance(argument, ast.Name) and argument.id in constants:
