@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from libs.events.envelope import CONTENT_TYPE, SPEC_VERSION, Event, Incoming, Outgoing, format_time, to_key
+from libs.events.envelope import CONTENT_TYPE, SPEC_VERSION, Event, Headers, Incoming, Outgoing, format_time, to_key
 from libs.events.profiles import ProfileChanged
 from libs.events.topics import TOPICS, Topic
 from libs.kit.ids import read_id
@@ -77,7 +77,7 @@ def encode(  # noqa: PLR0913 - the attributes of an envelope, each by name
     if type(event) not in topic.events:
         raise TypeError(f"{topic.name} doesn't declare {type(event).__name__}")
     key_bytes = to_key(key)
-    headers: list[tuple[str, bytes]] = [
+    headers: Headers = (
         _SPEC_VERSION_HEADER,
         ("ce_id", event_id.encode()),
         _TYPE_HEADERS[event.TYPE],
@@ -85,14 +85,14 @@ def encode(  # noqa: PLR0913 - the attributes of an envelope, each by name
         ("ce_time", format_time(time)),
         ("ce_subject", key_bytes),
         _CONTENT_TYPE_HEADER,
-    ]
+    )
     if traceparent is not None:
-        headers.append(("traceparent", traceparent.encode()))
-    if isinstance(event, ProfileChanged):
-        headers.append((PARTS_HEADER, ",".join(event.parts).encode()))
-        headers.append((VERSION_HEADER, str(event.version).encode()))
-    headers.extend(extra)
-    return Outgoing(topic.name, key_bytes, _ENCODER.encode(event), tuple(headers), received_ms)
+        headers += (("traceparent", traceparent.encode()),)
+    if type(event) is ProfileChanged:
+        headers += ((PARTS_HEADER, ",".join(event.parts).encode()), (VERSION_HEADER, str(event.version).encode()))
+    if extra:
+        headers += tuple(extra)
+    return Outgoing(topic.name, key_bytes, _ENCODER.encode(event), headers, received_ms)
 
 
 def decode(incoming: Incoming) -> Event | None:

@@ -26,7 +26,7 @@ class Origin(NamedTuple):
 
 def derive_origin(context: Mapping[str, object]) -> Origin | None:
     """None for a direct visit. The stated campaign wins whole: a click id beside it changes nothing."""
-    stated = _read_campaign(context.get("campaign"))
+    stated = _read_campaign(context["campaign"]) if "campaign" in context else None
     if stated is not None:
         return stated
     page = context.get("page")

@@ -72,19 +72,23 @@ class IdentifierBook(Generic[I]):
     def name_all(self, claims: Iterable[Claim], *, verified: bool) -> list[Named[I]] | Refusal:
         """Each identifier once, strongest first. Refused where nobody is left, or too many are."""
         found: list[Named[I]] = []
+        in_order = True
         for kind, value in claims:
             named = self.name(kind, value, verified=verified)
             if named is None:
                 continue
             if isinstance(named, Refusal):
                 return named
-            if not found or named not in found:
+            if not found:
+                found.append(named)
+            elif named not in found:
+                in_order = in_order and found[-1].strength < named.strength
                 found.append(named)
         if not found:
             return Refusal(Reason.NO_IDENTIFIER, "no identifier, or only values that identify nobody")
         if len(found) > IDENTIFIERS:
             return Refusal(Reason.TOO_MANY_IDENTIFIERS, f"more than {IDENTIFIERS} identifiers")
-        if len(found) > 1:
+        if not in_order:
             found.sort(key=_by_strength)
         return found
 
