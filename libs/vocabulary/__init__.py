@@ -4,6 +4,6 @@
 """
 
 from libs.vocabulary.catalogue import CATALOGUE, TYPES, Catalogue, Family, Property, PropertyType, StandardName
-from libs.vocabulary.names import find_same
+from libs.vocabulary.names import find_same, find_spelled
 
-__all__ = ["CATALOGUE", "TYPES", "Catalogue", "Family", "Property", "PropertyType", "StandardName", "find_same"]
+__all__ = ["CATALOGUE", "TYPES", "Catalogue", "Family", "Property", "PropertyType", "StandardName", "find_same", "find_spelled"]

@@ -18,8 +18,13 @@ _BY_FOLDED: Final[Mapping[str, str]] = MappingProxyType(
 )
 
 
+def find_spelled(text: str) -> str | None:
+    """The standard name that a text spells in whatever case and with whatever separators."""
+    return _BY_FOLDED.get(fold_name(text))
+
+
 def find_same(name: str) -> str | None:
     """The standard name that differs in letter case and separators alone; None where there is none, or the name is standard."""
     if name in CATALOGUE.names or name in CATALOGUE.aliases:
         return None
-    return _BY_FOLDED.get(fold_name(name))
+    return find_spelled(name)

@@ -23,6 +23,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from libs.identity import normalise_kind
+from libs.vocabulary import find_spelled
 from services.ingest.domain.calls import (
     ABSENT,
     EMPTY,
@@ -41,7 +42,6 @@ from services.ingest.domain.identifiers import Claim, SourceRules
 from services.ingest.domain.message_ids import SEPARATOR
 from services.ingest.domain.reasons import Flag, Reason, Refusal
 from services.ingest.domain.requests import Batch, is_not_json
-from services.ingest.domain.standard_names import STANDARD_NAMES
 from services.ingest.domain.times import read_instant
 from services.ingest.domain.tolerant import NOT_JSON, TOO_DEEP, Cleaner, encode, parse, split_batch
 from services.ingest.domain.vocabulary import Kind
@@ -207,9 +207,9 @@ def _read_data(event: CloudEvent) -> Payload | Refusal:
 
 def name_type(type_: str) -> str:
     """The name that the end of a type spells, the longest that is one; dots, hyphens, underscores or case part its words."""
-    words = [word.lower() for word in _WORDS.findall(_VERSION.sub("", type_))]
+    words = _WORDS.findall(_VERSION.sub("", type_))
     for first in range(len(words)):
-        name = STANDARD_NAMES.get(" ".join(words[first:]))
+        name = find_spelled("".join(words[first:]))
         if name is not None:
             return name
     return type_
