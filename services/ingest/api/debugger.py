@@ -26,10 +26,15 @@ PERSONAL_DATA: Final = "sources:personal-data"
 TOPICS: Final = (TOUCHPOINTS.name, TOUCHPOINT_REJECTIONS.name)
 _LAST: Final = 100
 _HEADERS: Final = {"cache-control": "no-store", "x-accel-buffering": "no"}
+_EVENT: Final = {
+    "type": "object",
+    "description": "One server-sent event.",
+    "properties": {"event": {"type": "string", "enum": ["accepted", "rejected", "live"]}, "data": {"type": "string"}},
+}
 _STREAM: Final[dict[int | str, dict[str, Any]]] = {
     200: {
         "description": "`event: accepted` and `event: rejected`, each with JSON in `data`; `event: live` once history is over.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {"text/event-stream": {"schema": _EVENT}},
     }
 }
 

@@ -18,6 +18,7 @@ from libs.events import codec
 from libs.events.envelope import Incoming
 from libs.events.touchpoints import TouchpointRecorded
 from libs.messaging.admin import consumer_lag
+from libs.messaging.errors import SourceUnavailable
 from tests.integration.crash.expectation import SEGMENTS
 from tests.integration.crash.load import Story
 from tests.support.eventually import eventually
@@ -104,13 +105,13 @@ class CrashRun:
             # Facets come back within 250 ms and coalesce: a second look after that must be as quiet.
             await asyncio.sleep(0.6)
             return await self._look() == 0
-        except (OSError, asyncpg.PostgresError, httpx.HTTPError):
-            return False
+        except (OSError, asyncpg.PostgresError, httpx.HTTPError, SourceUnavailable):
+            return False  # the last one killed may still be coming up
 
     async def _look(self) -> int:
-        """Records behind, outbox rows and messages under way."""
+        """Records in ingest's spool, records behind, outbox rows and messages under way."""
         settings = self.platform.settings
-        behind = 0
+        behind = await self._count_spooled()
         for group in CONSUMERS:
             behind += sum((await consumer_lag(settings, group)).values())
         connection = await asyncpg.connect(settings.postgres, timeout=10)
@@ -121,6 +122,13 @@ class CrashRun:
         finally:
             await connection.close()
         return behind
+
+    async def _count_spooled(self) -> int:
+        """What was acknowledged while the log was away and isn't in it yet."""
+        async with httpx.AsyncClient(timeout=10) as client:
+            shown = (await client.get(f"{self.platform.urls['ingest']}/metrics")).raise_for_status().text
+        figures = dict(line.rsplit(" ", 1) for line in shown.splitlines() if not line.startswith("#"))
+        return int(float(figures["rapport_ingest_spool_records"]) + float(figures["rapport_ingest_broker_away"]))
 
     async def read_touchpoints(self) -> list[TouchpointRecorded]:
         """Everything in the log, first copies only, in order of each partition."""

@@ -24,7 +24,6 @@ from libs.events.envelope import Outgoing
 from libs.messaging.errors import PublishFailed
 from libs.messaging.ports import Publisher
 from services.ingest.consumer.imports import sweep_imports
-from services.ingest.handlers.take_touchpoints import Intake
 from services.ingest.main import build, create_app
 from services.ingest.settings import Settings
 from tests.integration.ingest.conftest import STAFF, Ingest, run_ingest
@@ -372,8 +371,7 @@ async def test_while_the_log_is_away_an_import_waits_and_hears_a_pause(settings:
     async with api_alone(settings) as ingest:
         runtime = ingest.deps.runtime
         log = Switched(runtime.publisher)
-        intake = Intake(runtime.identity_key, region="DE", publisher=log, new_id=runtime.new_id)
-        work = replace(ingest.deps.import_jobs, intake=intake)
+        work = replace(ingest.deps.import_jobs, publisher=log)
         runner = JobRunner(runtime.database, work.kinds(), clock=runtime.clock, poll_s=0.05)
         begun = await begin(ingest, make_sales(100, seed=seed))
         stop = asyncio.Event()
