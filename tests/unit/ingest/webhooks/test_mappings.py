@@ -82,7 +82,7 @@ class TestThoseThatCameAlong:
         [
             ({"MessageSid": "SM1", "MessageStatus": "sent", "To": "+491", "From": "+492"}, "SMS Sent", "+491"),
             ({"MessageSid": "SM1", "MessageStatus": "delivered", "To": "+491", "From": "+492"}, "SMS Delivered", "+491"),
-            ({"MessageSid": "SM1", "MessageStatus": "failed", "To": "+491", "ErrorCode": "30003"}, "SMS Failed", "+491"),
+            ({"MessageSid": "SM1", "MessageStatus": "failed", "To": "+491", "ErrorCode": "30003"}, "SMS Bounced", "+491"),
             ({"MessageSid": "SM1", "SmsStatus": "received", "From": "+493", "To": "+492", "Body": "hi"}, "SMS Received", "+493"),
             (
                 {"CallSid": "CA1", "CallStatus": "completed", "Direction": "inbound", "From": "+493", "To": "+492"},

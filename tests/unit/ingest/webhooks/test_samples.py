@@ -1,18 +1,24 @@
 """Deliveries of Shopify, Stripe and Zendesk, one a topic, written from their documentation, and exactly what each becomes."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from libs.vocabulary import CATALOGUE
 from services.ingest.domain.tolerant import encode
+from services.ingest.domain.webhooks import catalogue
 from services.ingest.domain.webhooks.catalogue import ADAPTERS
 from services.ingest.domain.webhooks.deliveries import Delivery, Reading
+from services.ingest.domain.webhooks.mail import TOUCHPOINTS
 from tests.support.intake import World
 from tests.support.webhooks import SECRET, sign
 
 FOLDER = Path(__file__).parent / "samples"
+SHIPPED = Path(catalogue.__file__).parent / "shipped"
 SAMPLES = sorted(str(path.relative_to(FOLDER).with_suffix("")) for path in FOLDER.glob("*/*.json"))
 
 
@@ -38,8 +44,16 @@ def test_a_sample_becomes_exactly_what_is_expected(name: str) -> None:
     reading = ADAPTERS[provider].read(Delivery(body, headers))
     assert isinstance(reading, Reading)
     assert [show(touchpoint) for touchpoint in reading.touchpoints] == expected["touchpoints"]
+    assert {touchpoint["name"] for touchpoint in reading.touchpoints} <= CATALOGUE.names.keys()
     assert list(reading.ignored) == expected["ignored"]
     assert bool(reading.ignored) == name.partition("/")[2].startswith("ignored_")
+
+
+def test_mail_providers_and_shipped_mappings_speak_of_standard_names() -> None:
+    shipped = [json.dumps(yaml.safe_load(path.read_text())) for path in SHIPPED.glob("*.yaml")]
+    named = {name for text in shipped for name in re.findall(r'"name": "((?:[A-Z]\w*)(?: \w+)*)"', text)}
+    assert len(named) > 5
+    assert (named | set(TOUCHPOINTS.values())) <= CATALOGUE.names.keys()
 
 
 @pytest.mark.parametrize("name", SAMPLES)
