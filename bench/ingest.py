@@ -15,13 +15,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import psutil
 
 from bench.__main__ import REPORT, describe_machine
 from bench.ingest_profile import measure_mix
 from bench.running import ROOT, Running, measure, run
+from deploy.local.ports import find_free
 
 LOAD = Path(__file__).with_name("load.lua")
 PARTS = ("ingest", "kafka")
@@ -40,16 +40,21 @@ class Loaded:
     core_us: float
 
 
-def load(running: Running, *, connections: int, seconds: float, batch: int = 1, traits: bool = False) -> Loaded:
+def load(
+    running: Running, *, connections: int, seconds: float, batch: int = 1, traits: bool = False, url: str | None = None
+) -> Loaded:
     wrk = shutil.which("wrk")
     if wrk is None:
         sys.exit("bench-ingest needs wrk: apt-get install wrk")
-    url = running.urls["ingest"]
     variables = {"BENCH_BATCH": str(batch), "BENCH_TRAITS": str(int(traits)), "BENCH_SEED": f"{time.time_ns()}-{next(_seeds)}"}
     command = [wrk, "--threads", "1", "--connections", str(connections), "--duration", f"{seconds:.0f}s", "--timeout", "10s"]
     before = measure(running)
     said = subprocess.run(  # noqa: S603
-        [*command, "--script", str(LOAD), url], env=os.environ | variables, capture_output=True, text=True, check=True
+        [*command, "--script", str(LOAD), url or running.urls["ingest"]],
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
     used = measure(running).since(before)
     seen = json.loads(said.splitlines()[-1])
@@ -61,9 +66,9 @@ def load(running: Running, *, connections: int, seconds: float, batch: int = 1, 
 
 
 @contextmanager
-def more_gateways(running: Running, count: int) -> Iterator[None]:
-    """Further processes on the same port, as several stand behind one address."""
-    port = urlsplit(running.urls["ingest"]).port
+def gateways(running: Running, count: int) -> Iterator[str]:
+    """So many processes on one port of their own, as several stand behind one address; their URL."""
+    port = find_free()
     environment = os.environ | running.environment | {"INGEST_PORT": str(port), "INGEST_REUSE_PORT": "true"}
     started = [
         subprocess.Popen(
@@ -75,9 +80,9 @@ def more_gateways(running: Running, count: int) -> Iterator[None]:
         deadline = time.monotonic() + GATEWAY_START_S
         while any(not listens(process.pid, port) for process in started):
             if time.monotonic() > deadline:
-                raise TimeoutError("a further gateway doesn't listen")
+                raise TimeoutError("a gateway doesn't listen")
             time.sleep(0.1)
-        yield
+        yield f"http://127.0.0.1:{port}"
     finally:
         for process in started:
             process.terminate()
@@ -85,7 +90,7 @@ def more_gateways(running: Running, count: int) -> Iterator[None]:
             process.wait(30)
 
 
-def listens(pid: int, port: int | None) -> bool:
+def listens(pid: int, port: int) -> bool:
     return any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in psutil.Process(pid).net_connections())
 
 
@@ -119,10 +124,10 @@ def measure_all(running: Running, seconds: float) -> dict[str, Any]:
 
 
 def measure_scaling(running: Running, seconds: float) -> dict[str, Any]:
-    """With a second gateway beside the first, on the cores that they share with everything else."""
-    with more_gateways(running, 1):
-        single = load(running, connections=128, seconds=seconds)
-        batches = load(running, connections=32, seconds=seconds, batch=BATCH)
+    """Two gateways on the cores that they share with everything else."""
+    with gateways(running, 2) as url:
+        single = load(running, connections=128, seconds=seconds, url=url)
+        batches = load(running, connections=32, seconds=seconds, batch=BATCH, url=url)
     return {
         "ingest_two_gateways_single_rps_128": round(single.events_per_second),
         "ingest_two_gateways_batch_eps": round(batches.events_per_second),
@@ -135,7 +140,6 @@ def main() -> None:
     seconds = parser.parse_args().seconds
     # Told to end, it ends what it started, as for Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    os.environ["INGEST_REUSE_PORT"] = "true"
     with tempfile.TemporaryDirectory(prefix="rapport-bench-") as folder, run(Path(folder), only=("ingest",)) as running:
         figures = measure_all(running, seconds) | measure_scaling(running, seconds)
     stages = {mix: {stage: round(us, 1) for stage, us in measure_mix(mix, 1.0)} for mix in ("plain", "traits")}
