@@ -61,7 +61,7 @@ def decode_cursor(cursor: str, *types: Callable[[Any], Any]) -> tuple[Any, ...]:
         if not types:
             return tuple(values)
         return tuple(convert(value) for convert, value in zip(types, values, strict=True))
-    except (ValueError, TypeError, AttributeError, binascii.Error, msgspec.DecodeError) as error:
+    except (ValueError, TypeError, AttributeError, OverflowError, binascii.Error, msgspec.DecodeError) as error:
         raise InvalidCursor from error
 
 

@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError
 from libs.events.envelope import Incoming
 from libs.kit.settings import PlatformSettings
 from libs.messaging.connection import build_client_options
+from libs.messaging.errors import SourceUnavailable
 
 _FETCH_BYTES = 64 * 1024
 _POLL_MS = 300
@@ -41,7 +42,10 @@ class LogTail:
         return self._take(answer, _keep_all)[-limit:]
 
     async def look_back(self, scan: int, keep: Callable[[Incoming], bool]) -> list[Incoming]:
-        """The records that `keep` likes among about the last `scan` of each topic, oldest first; `latest` goes on behind them."""
+        """The records that `keep` likes among about the last `scan` of each topic, oldest first; `latest` goes on behind them.
+
+        Raises SourceUnavailable: who looks back wants to know that there is nothing, not that nobody could look.
+        """
         found: list[Incoming] = []
         try:
             consumer = await self._connect()
@@ -54,10 +58,11 @@ class LogTail:
             while behind := [partition for partition, end in ends.items() if self._positions[partition] < end]:
                 answer = await consumer.getmany(*behind, timeout_ms=_LOOK_BACK_MS)
                 if not answer:
-                    break
+                    raise SourceUnavailable("the log doesn't answer")
                 found += self._take(answer, keep)
-        except (KafkaError, OSError):
+        except (KafkaError, OSError) as error:
             await self.close()
+            raise SourceUnavailable("the log can't be read") from error
         return sorted(found, key=_time_of)
 
     def _take(self, answer: Mapping[KafkaPartition, Sequence[Any]], keep: Callable[[Incoming], bool]) -> list[Incoming]:

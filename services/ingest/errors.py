@@ -81,6 +81,16 @@ class AnalyticsJsMissing(NotFound):
         )
 
 
+class LogUnreadable(Unavailable):
+    """Nothing was judged: that is no word on the plan."""
+
+    code = "log_unreadable"
+    title = "The log can't be read right now"
+
+    def __init__(self) -> None:
+        super().__init__("What was sent lately can't be read from the log. Ask again.")
+
+
 class SourceNotFound(NotFound):
     code = "source_not_found"
     title = "There is no such source"

@@ -71,6 +71,7 @@ class World:
     webhooks: FakeWebhooks = field(default_factory=FakeWebhooks)
     sns: FakeSns = field(default_factory=FakeSns)
     governance: Governance = field(default_factory=Governance)
+    log: "SourceLog | None" = None
 
     def __post_init__(self) -> None:
         self.access = FixedAccess(sources=self.sources, principals={"dev-api-key": Principal("dev", frozenset({"*"}))})
@@ -128,7 +129,7 @@ class World:
                 upkeep=cast("Refreshed", None),
                 plans=PostgresPlans(),
                 tallies=PostgresTallies(),
-                log=cast("SourceLog", None),
+                log=cast("SourceLog", self.log),
             ),
         )
         return app

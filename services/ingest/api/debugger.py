@@ -15,6 +15,7 @@ from libs.events.topics import TOUCHPOINT_REJECTIONS, TOUCHPOINTS
 from libs.events.touchpoints import TouchpointRecorded, TouchpointRejected
 from libs.kit.auth import Principal
 from libs.kit.http import requires
+from libs.messaging.errors import SourceUnavailable
 from services.ingest.api.deps import ApiDeps
 from services.ingest.domain.masking import mask, mask_body
 from services.ingest.errors import DebuggerBusy, SourceNotFound
@@ -29,11 +30,15 @@ _HEADERS: Final = {"cache-control": "no-store", "x-accel-buffering": "no"}
 _EVENT: Final = {
     "type": "object",
     "description": "One server-sent event.",
-    "properties": {"event": {"type": "string", "enum": ["accepted", "rejected", "live"]}, "data": {"type": "string"}},
+    "properties": {
+        "event": {"type": "string", "enum": ["accepted", "rejected", "live", "unavailable"]},
+        "data": {"type": "string"},
+    },
 }
 _STREAM: Final[dict[int | str, dict[str, Any]]] = {
     200: {
-        "description": "`event: accepted` and `event: rejected`, each with JSON in `data`; `event: live` once history is over.",
+        "description": "`event: accepted` and `event: rejected`, each with JSON in `data`; `event: live` once history is over, `event: "
+        "unavailable` where the log can't be read: ask again.",
         "content": {"text/event-stream": {"schema": _EVENT}},
     }
 }
@@ -51,7 +56,8 @@ def build_router(deps: ApiDeps) -> APIRouter:
     ) -> StreamingResponse:
         """What is taken and what is refused, with the reason. Personal data is masked without the scope `sources:personal-data`.
 
-        At thousands of events a second a part of them is shown. Suppressed touchpoints are in no log and never shown.
+        First the last hundred among the newest records of the log, where others' may stand too, then what comes. At thousands of
+        events a second a part of them is shown. Suppressed touchpoints are in no log and never shown.
         """
         if deps.sources.source_by_id(source_id) is None:
             raise SourceNotFound("There is no source of that id.")
@@ -86,7 +92,12 @@ async def _watch(deps: ApiDeps, request: Request, source_id: str, *, is_masked: 
     stopping = request.app.state.stopping
     yield "retry: 1000\n\n"
     async with deps.log.open_view([source_id], TOPICS) as view:
-        for record in await view.look_back(_LAST):
+        try:
+            last = await view.look_back(_LAST)
+        except SourceUnavailable:
+            yield "event: unavailable\ndata: {}\n\n"
+            return
+        for record in last:
             yield show_event(record, is_masked=is_masked)
         yield "event: live\ndata: {}\n\n"
         while not stopping.is_set():

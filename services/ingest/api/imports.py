@@ -282,5 +282,4 @@ async def _write_errors(deps: ApiDeps, import_id: UUID, form: Literal["csv", "nd
 def _read_place(cursor: str | None) -> Place | None:
     if cursor is None:
         return None
-    micros, import_id = decode_cursor(cursor, int, UUID)
-    return Place(from_micros(micros), import_id)
+    return Place(*decode_cursor(cursor, from_micros, UUID))

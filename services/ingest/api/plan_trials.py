@@ -1,5 +1,6 @@
 """What a version of a tracking plan would do to what came lately, and what broke the versions in force."""
 
+import asyncio
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -12,12 +13,13 @@ from libs.events.topics import TOUCHPOINTS
 from libs.kit.auth import Principal
 from libs.kit.http import StrictModel, requires
 from libs.kit.times import format_utc
+from libs.messaging.errors import SourceUnavailable
 from services.ingest.api.debugger import PERSONAL_DATA
 from services.ingest.api.deps import ApiDeps
 from services.ingest.domain.masking import mask
 from services.ingest.domain.plans import Message
 from services.ingest.domain.tallies import Breaches, Broken
-from services.ingest.errors import BodyInvalid
+from services.ingest.errors import BodyInvalid, LogUnreadable
 from services.ingest.handlers import plans as handlers
 
 PlanId = Annotated[str, Path(max_length=64)]
@@ -86,7 +88,11 @@ def add_trials(router: APIRouter, deps: ApiDeps) -> None:
             raise BodyInvalid("The plan is given to no source: say whose touchpoints to judge.")
         plan = handlers.compile_version(stored)
         async with deps.log.open_view(sources, [TOUCHPOINTS.name]) as view:
-            run = handlers.dry_run(plan, await view.look_back(body.events))
+            try:
+                records = await view.look_back(body.events)
+            except SourceUnavailable as error:
+                raise LogUnreadable from error
+        run = await asyncio.to_thread(handlers.dry_run, plan, records)
         is_masked = not principal.has(PERSONAL_DATA)
         outcomes = {outcome: run.outcomes[outcome] for outcome in ("passed", "blocked", "flagged", "omitted")}
         return DryRunOut(

@@ -1,11 +1,12 @@
 """`/v1/rejections`: what was refused, why, and sending it through again."""
 
 import base64
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, Field
 
 from libs.durable.cursors import DEFAULT_LIMIT, MAX_LIMIT, decode_cursor, encode_cursor
 from libs.kit.auth import Principal
@@ -20,6 +21,17 @@ from services.ingest.ports import ParkedRejection, Place, RejectionFilter, Rejec
 
 _REPLAY_PAGE = 100
 _REPLAY_PAGES = 20
+
+
+def _check_moment(moment: datetime) -> datetime:
+    """Raises ValueError for one that lies beyond all years in UTC."""
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("no instant that UTC has a year for") from error
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_check_moment)]
 
 
 class RejectionOut(BaseModel):
@@ -67,8 +79,8 @@ class ReplayIn(StrictModel):
     ids: list[UUID] | None = Field(default=None, min_length=1, max_length=1000)
     source: str | None = None
     reason: Reason | None = None
-    received_from: AwareDatetime | None = None
-    received_to: AwareDatetime | None = None
+    received_from: Moment | None = None
+    received_to: Moment | None = None
     cursor: str | None = None
 
 
@@ -88,8 +100,8 @@ def build_router(deps: ApiDeps) -> APIRouter:
         _principal: Annotated[Principal, requires("rejections:read")],
         source: str | None = None,
         reason: Reason | None = None,
-        received_from: Annotated[AwareDatetime | None, Query(alias="from")] = None,
-        received_to: Annotated[AwareDatetime | None, Query(alias="to")] = None,
+        received_from: Annotated[Moment | None, Query(alias="from")] = None,
+        received_to: Annotated[Moment | None, Query(alias="to")] = None,
         limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT,
         cursor: str | None = None,
     ) -> RejectionsOut:
@@ -110,8 +122,8 @@ def build_router(deps: ApiDeps) -> APIRouter:
         _principal: Annotated[Principal, requires("rejections:read")],
         source: str | None = None,
         reason: Reason | None = None,
-        received_from: Annotated[AwareDatetime | None, Query(alias="from")] = None,
-        received_to: Annotated[AwareDatetime | None, Query(alias="to")] = None,
+        received_from: Annotated[Moment | None, Query(alias="from")] = None,
+        received_to: Annotated[Moment | None, Query(alias="to")] = None,
         samples: Annotated[int, Query(ge=0, le=10)] = 1,
     ) -> SummaryOut:
         """What is refused why, by source, with the newest of each. Samples may hold personal data."""
@@ -181,5 +193,4 @@ def _write_place(place: Place) -> str:
 def _read_place(cursor: str | None) -> Place | None:
     if cursor is None:
         return None
-    micros, rejection_id = decode_cursor(cursor, int, UUID)
-    return Place(from_micros(micros), rejection_id)
+    return Place(*decode_cursor(cursor, from_micros, UUID))

@@ -6,6 +6,7 @@ What a sender could make slow or a schema could reach out with is left out by co
 - Patterns are of the kind that takes time in proportion to the text (no look-around, no back references), and bounded in size.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -22,6 +23,9 @@ _MAPS: Final = ("properties", "patternProperties", "dependentSchemas", "dependen
 _DEFINITIONS: Final = ("$defs", "definitions")
 
 
+_INDEX: Final = re.compile(r"0|[1-9][0-9]{0,5}")
+
+
 class SchemaInvalid(ValueError):
     """`pointer` is the place within the plan."""
 
@@ -34,7 +38,7 @@ class SchemaInvalid(ValueError):
 def compile_schema(pointer: str, schema: dict[str, Any]) -> jsonschema_rs.Validator:
     """Raises SchemaInvalid."""
     draft = schema.get("$schema", DRAFTS[0])
-    if not isinstance(draft, str) or draft.rstrip("#") not in DRAFTS:
+    if not isinstance(draft, str) or draft.removesuffix("#") not in DRAFTS:
         raise SchemaInvalid(f"{pointer}/$schema", f"one of {', '.join(DRAFTS)}")
     _measure(schema, pointer)
     try:
@@ -61,6 +65,8 @@ def _measure(schema: dict[str, Any], pointer: str) -> None:
         if left < 0 or depth > MAX_DEPTH:
             detail = f"without $ref it would have more than {MAX_SUBSCHEMAS} subschemas or {MAX_DEPTH} levels: is it recursive?"
             raise SchemaInvalid(pointer, detail)
+        if "$vocabulary" in node or ("$schema" in node and node is not schema):
+            raise SchemaInvalid(place, "`$schema` stands once, at the top, and nobody's vocabulary is taken")
         for word in _ELSEWHERE:
             if isinstance(node.get(word), str | bool):
                 raise SchemaInvalid(f"{place}/{word}", "names and anchors aren't taken: refer by `#/...`")
@@ -83,13 +89,24 @@ def find_children(node: dict[str, Any]) -> Iterator[tuple[str, object]]:
 
 
 def resolve(schema: dict[str, Any], reference: object, place: str) -> object:
-    """What a `#/...` points at. Raises SchemaInvalid for anything else."""
+    """What a `#/...` points at. Raises SchemaInvalid for anything else.
+
+    A `%` would be read as an escape by who compiles the schema: what was measured must be what is compiled.
+    """
     if not isinstance(reference, str) or not (reference == "#" or reference.startswith("#/")):
         raise SchemaInvalid(place, "only `#/...` within the same schema: nothing is fetched")
+    if "%" in reference:
+        raise SchemaInvalid(place, "no `%` in references: give the definition a name that needs no escape")
     node: object = schema
     for step in reference[2:].split("/") if len(reference) > 1 else ():
         key = step.replace("~1", "/").replace("~0", "~")
-        node = node.get(key) if isinstance(node, dict) else None
+        node = _step_into(node, key)
     if node is None:
         raise SchemaInvalid(place, "points at nothing")
     return node
+
+
+def _step_into(node: object, key: str) -> object:
+    if isinstance(node, list):
+        return node[int(key)] if _INDEX.fullmatch(key) and int(key) < len(node) else None
+    return node.get(key) if isinstance(node, dict) else None

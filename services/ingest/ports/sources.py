@@ -90,14 +90,17 @@ class TallyStore(Protocol):
 
 
 class SourceView(Protocol):
-    """Records of some sources in some topics. While the broker is away it gives nothing."""
+    """Records of some sources in some topics."""
 
     async def look_back(self, limit: int) -> "list[Incoming]":
-        """The newest, oldest first, as far back as the log is looked through."""
+        """The newest, oldest first, as far back as the log is looked through. Raises SourceUnavailable."""
         ...
 
     async def read_on(self) -> "list[Incoming]":
-        """What came since the last look; waits a moment for something to come. What there is no time for is left out."""
+        """What came since the last look; waits a moment for something to come. What there is no time for is left out.
+
+        While the broker is away it gives nothing.
+        """
         ...
 
 

@@ -90,8 +90,7 @@ def _add_profile_lists(router: APIRouter, deps: ApiDeps) -> None:
         since, until = _parse_instant("from", query.since), _parse_instant("to", query.until)
         before = (until, UUID(int=0)) if until is not None else (END_OF_TIME, LAST_ID)
         if query.cursor:
-            at_us, last_id = decode_cursor(query.cursor, int, UUID)
-            before = min(before, (from_micros(at_us), last_id))
+            before = min(before, decode_cursor(query.cursor, from_micros, UUID))
         found = await deps.reader.get(ref, build_wait(query.wait_for, query.wait_ms, None))
         wanted = TimelineFilter(query.channel, query.name, since)
         async with deps.database.connection() as connection:

@@ -1,5 +1,6 @@
 """Tracking plans: which schemas they may hold, and what becomes of a touchpoint that isn't as planned."""
 
+import itertools
 import time
 from typing import Any
 
@@ -148,6 +149,28 @@ class TestBounds:
     def test_a_recursive_schema_is_refused(self) -> None:
         refuse({"properties": {"traits": {"$ref": "#"}}})
         refuse({"$defs": {"a": {"allOf": [{"$ref": "#/$defs/a"}]}}, "$ref": "#/$defs/a"})
+
+    def test_an_escaped_reference_cannot_lead_past_the_bounds(self) -> None:
+        names = "abcdefghijklmnop"
+        definitions: dict[str, Any] = {f"%{ord(name):02x}": {} for name in names}  # what is found without unescaping
+        for name, below in itertools.pairwise(names):
+            definitions[name] = {"allOf": [{"$ref": f"#/$defs/%{ord(below):02x}"}] * 8}
+        assert refuse({"$defs": definitions | {"p": {}}, "$ref": "#/$defs/%61"}).endswith("$ref")
+
+    def test_a_reference_may_count_into_a_list(self) -> None:
+        make_plan({"allOf": [{"type": "object"}], "properties": {"traits": {"$ref": "#/allOf/0"}}})
+        assert refuse({"allOf": [{"type": "object"}], "properties": {"traits": {"$ref": "#/allOf/1"}}}).endswith("$ref")
+
+    @pytest.mark.parametrize(
+        "schema",
+        [
+            {"$schema": "http://json-schema.org/draft-07/schema###"},
+            {"properties": {"traits": {"$schema": "http://elsewhere.example/x"}}},
+            {"$vocabulary": {"http://elsewhere.example/x": True}},
+        ],
+    )
+    def test_one_known_draft_is_spoken_throughout(self, schema: dict[str, Any]) -> None:
+        refuse(schema)
 
     def test_references_that_multiply_are_refused_at_once(self) -> None:
         definitions: dict[str, Any] = {"d0": {}}
