@@ -37,8 +37,8 @@ _EVENT: Final = {
 }
 _STREAM: Final[dict[int | str, dict[str, Any]]] = {
     200: {
-        "description": "`event: accepted` and `event: rejected`, each with JSON in `data`; `event: live` once history is over, `event: "
-        "unavailable` where the log can't be read: ask again.",
+        "description": "`event: accepted` and `event: rejected`, each with JSON in `data`; `event: live` once history is over, "
+        "`event: unavailable` where the log can't be read: ask again.",
         "content": {"text/event-stream": {"schema": _EVENT}},
     }
 }
