@@ -9,12 +9,22 @@ from jmespath.exceptions import JMESPathError
 
 from libs.kit.errors import FieldError
 from services.ingest.domain.reasons import Refusal
+from services.ingest.domain.webhooks.budgets import BudgetExceeded, MeteredInterpreter, find_excess, is_repeating
 from services.ingest.domain.webhooks.payloads import read_json
 from services.ingest.domain.webhooks.stripe import from_minor_units
 from services.ingest.domain.webhooks.values import as_amount, as_object, as_text
 
 MAX_CHARS: Final = 2000
-EVALUATION_ERRORS: Final = (JMESPathError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError)
+EVALUATION_ERRORS: Final = (
+    BudgetExceeded,
+    JMESPathError,
+    TypeError,
+    ValueError,
+    ArithmeticError,
+    LookupError,
+    AttributeError,
+    RecursionError,
+)
 """What an expression may raise over values it wasn't written for."""
 
 
@@ -77,11 +87,20 @@ class Expression:
 
     def __init__(self, text: str) -> None:
         """Raises JMESPathError, RecursionError or ValueError where the text is none."""
-        self._parsed = jmespath.compile(text)
+        self._tree: Any = jmespath.compile(text).parsed
+        excess = find_excess(self._tree)
+        if excess is not None:
+            raise ValueError(excess)
+        self._is_repeating = is_repeating(self._tree)
 
     def find(self, seen: object) -> Any:
         """Raises any of EVALUATION_ERRORS."""
-        return self._parsed.search(seen, _OPTIONS)
+        interpreter = MeteredInterpreter(_OPTIONS)
+        found = interpreter.visit(self._tree, seen)
+        if self._is_repeating and isinstance(found, list | dict):
+            # Whoever hashes or writes it goes through all of it.
+            interpreter.spend_written(found)
+        return found
 
 
 def compile_expression(place: str, text: str, errors: list[FieldError]) -> Expression | None:

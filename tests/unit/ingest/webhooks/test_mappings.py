@@ -2,11 +2,12 @@
 
 import json
 from decimal import Decimal
+from time import process_time
 from typing import Any
 
 import pytest
 
-from services.ingest.domain.reasons import Refusal
+from services.ingest.domain.reasons import Reason, Refusal
 from services.ingest.domain.tolerant import encode
 from services.ingest.domain.webhooks.catalogue import MAPPED, find_provider
 from services.ingest.domain.webhooks.deliveries import Delivery, Reading
@@ -225,6 +226,47 @@ class TestWritingOne:
     def test_one_that_multiplies_what_it_sees_is_stopped(self) -> None:
         mapping = compile_rules({"name": "A", "identifiers": {"email": " | ".join(["[@, @, @, @]"] * 40)}})
         assert isinstance(mapping.read(Delivery(b"{}")), Refusal)
+
+    @pytest.mark.parametrize(
+        "expression",
+        [
+            "length([@,@] | " + " | ".join(["[@,@][]"] * 28) + ")",
+            "to_string(" + " | ".join(["[@,@]"] * 28) + ")",
+            "(" + " | ".join(["[@,@]"] * 28) + ") == (" + " | ".join(["[@,@]"] * 28) + ")",
+            "contains([" + " | ".join(["[@,@]"] * 28) + "], " + " | ".join(["[@,@]"] * 28) + ")",
+            "join(event.u, body.l)",
+            "length(to_string([body.l, body.l, body.l, body.l, body.l] | [@, @, @, @, @][] | [@, @, @, @, @]))",
+            "body.l[*].[@, @, @, @, @] | length(@)",
+            "length(body.l | map(&[@, @, @, @, @], @))",
+            "sort_by(body.l, &join('', [@, @, @, @, @]))",
+            "[event.u, event.u, event.u, event.u, event.u, event.u, event.u] | map(&upper(@), @)",
+        ],
+    )
+    def test_one_that_costs_too_much_ends_at_once_with_a_refusal(self, expression: str) -> None:
+        mapping = compile_rules({"name": "A", "identifiers": {"email": "event.mail"}, "properties": {"much": expression}})
+        body = json.dumps({"mail": "a@b.c", "u": "x" * 300_000, "l": ["y"] * 5000}).encode()
+        started = process_time()
+        assert mapping.read(Delivery(body)) == Refusal(Reason.INVALID, "the mapping can't be applied: BudgetExceeded")
+        assert process_time() - started < 2
+
+    def test_events_that_are_much_larger_written_out_are_refused(self) -> None:
+        mapping = compile_rules({"name": "A", "identifiers": {"email": "'a@b.c'"}}, events=" | ".join(["[@,@]"] * 28))
+        assert isinstance(mapping.read(Delivery(b"{}")), Refusal)
+
+    @pytest.mark.parametrize("expression", ["[" * 70 + "@" + "]" * 70, " | ".join(["@"] * 80), "[" + ",".join(["@"] * 500) + "]"])
+    def test_one_too_deep_or_of_too_many_parts_is_none(self, expression: str) -> None:
+        errors = compile_mapping({"signature": SIGNATURE, "touchpoints": [{"name": "A", "identifiers": {"email": expression}}]})
+        assert isinstance(errors, list)
+        assert "an expression " in errors[0].detail
+
+    def test_a_large_body_is_within_the_budget(self) -> None:
+        mapping = compile_rules(
+            {"name": "A", "identifiers": {"email": "mail"}, "properties": {"all": "length(to_string(body))"}},
+            events="body.l[?kind == 'a'][] | [:3]",
+        )
+        body = json.dumps({"l": [{"kind": "a", "note": "x" * 300}] * 3000}).encode()
+        (one, *_) = apply(mapping, body).touchpoints
+        assert one["properties"]["all"] > 900_000
 
     def test_one_of_ones_own_goes_before_one_that_came_along_and_never_before_an_adapter(self) -> None:
         mapping = compile_rules({"name": "A", "identifiers": {"email": "event.mail"}})
