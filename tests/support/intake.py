@@ -21,8 +21,9 @@ from libs.kit.clock import FakeClock
 from libs.kit.http import Health, create_app
 from libs.messaging.fake_broker import FakeBroker
 from libs.messaging.ports import Publisher
-from services.ingest.api import ApiDeps, add_routes
+from services.ingest.api import ApiDeps
 from services.ingest.api.gate import Gate
+from services.ingest.api.routes import add_desk, add_doors
 from services.ingest.domain.arrivals import Arrival
 from services.ingest.domain.reasons import Refusal
 from services.ingest.domain.requests import Batch, read_batch, read_single
@@ -101,42 +102,43 @@ class World:
     def rejected(self) -> list[TouchpointRejected]:
         return [cast("TouchpointRejected", decode(record)) for record in self.broker.records("touchpoint-rejections")]
 
-    def build_app(self) -> FastAPI:
+    def build_app(self, *, with_desk: bool = True) -> FastAPI:
+        """Most tests stand at the doors only: the operators' routes are most of what an app takes to build."""
         app = create_app(service="ingest", title="ingest", description="", health=Health(), access=self.access, clock=self.clock)
         rejections = PostgresRejections()
 
         async def refresh() -> None:
             return None
 
-        add_routes(
-            app,
-            ApiDeps(
-                settings=self.settings,
-                clock=self.clock,
-                database=cast("Database", None),
-                sources=self.access,
-                intake=self.intake,
-                gate=Gate(self.max_pending_bytes),
-                replay=Replay(rejections, self.intake, self.access, self.clock, self.webhook_intake),
-                rejections=rejections,
-                source_store=PostgresSources(),
-                imports=Imports(PostgresImports(), PostgresJobs()),
-                refresh_access=refresh,
-                webhook_store=PostgresWebhooks(),
-                webhook_intake=self.webhook_intake,
-                refresh_webhooks=refresh,
-                governance=self.governance,
-                upkeep=cast("Refreshed", None),
-                plans=PostgresPlans(),
-                tallies=PostgresTallies(),
-                log=cast("SourceLog", self.log),
-            ),
+        deps = ApiDeps(
+            settings=self.settings,
+            clock=self.clock,
+            database=cast("Database", None),
+            sources=self.access,
+            intake=self.intake,
+            gate=Gate(self.max_pending_bytes),
+            replay=Replay(rejections, self.intake, self.access, self.clock, self.webhook_intake),
+            rejections=rejections,
+            source_store=PostgresSources(),
+            imports=Imports(PostgresImports(), PostgresJobs()),
+            refresh_access=refresh,
+            webhook_store=PostgresWebhooks(),
+            webhook_intake=self.webhook_intake,
+            refresh_webhooks=refresh,
+            governance=self.governance,
+            upkeep=cast("Refreshed", None),
+            plans=PostgresPlans(),
+            tallies=PostgresTallies(),
+            log=cast("SourceLog", self.log),
         )
+        add_doors(app, deps)
+        if with_desk:
+            add_desk(app, deps)
         return app
 
     @asynccontextmanager
-    async def client(self, **options: Any) -> AsyncIterator[httpx.AsyncClient]:
-        transport = httpx.ASGITransport(app=self.build_app(), raise_app_exceptions=False)
+    async def client(self, *, with_desk: bool = False, **options: Any) -> AsyncIterator[httpx.AsyncClient]:
+        transport = httpx.ASGITransport(app=self.build_app(with_desk=with_desk), raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://ingest.test", **options) as client:
             yield client
 

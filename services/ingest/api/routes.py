@@ -25,6 +25,12 @@ _SETTINGS = "/v1/projects/{write_key}/settings"
 
 
 def add_routes(app: FastAPI, deps: ApiDeps) -> None:
+    add_doors(app, deps)
+    add_desk(app, deps)
+
+
+def add_doors(app: FastAPI, deps: ApiDeps) -> None:
+    """Where touchpoints come in, and what their senders ask for first."""
     tracking, browser, scripts = Tracking(deps), BrowserEndpoints(deps), AnalyticsJs(deps.settings.analytics_js)
     for path, kind in SINGLE.items():
         _add(app, "POST", path, tracking.single(path, kind), operations.describe_single(kind))
@@ -46,6 +52,10 @@ def add_routes(app: FastAPI, deps: ApiDeps) -> None:
         add_raw_route(app, address, ["GET", "HEAD"], deliveries.greet)
     document_raw_route(app, WEBHOOK, "POST", operations.WEBHOOK)
     document_raw_route(app, WEBHOOK, "GET", operations.WEBHOOK_HANDSHAKE)
+
+
+def add_desk(app: FastAPI, deps: ApiDeps) -> None:
+    """What people who run it ask and decide."""
     app.include_router(sources.build_router(deps))
     app.include_router(webhook_endpoints.build_router(deps))
     app.include_router(source_stats.build_router(deps))

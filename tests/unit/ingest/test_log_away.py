@@ -24,7 +24,7 @@ class Unreadable:
 
 
 async def test_a_watcher_is_not_told_that_a_source_is_quiet() -> None:
-    async with World(log=Unreadable()).client(headers={"Authorization": "Bearer dev-api-key"}) as client:
+    async with World(log=Unreadable()).client(with_desk=True, headers={"Authorization": "Bearer dev-api-key"}) as client:
         answer = await client.get("/v1/sources/dev-server/events")
     assert answer.text.endswith("event: unavailable\ndata: {}\n\n")
     assert "live" not in answer.text
