@@ -1,5 +1,6 @@
 """`rapport import FILE`: upload it, show what it will become, follow the job with a progress bar, report at the end."""
 
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -44,6 +45,8 @@ def import_file(
     home: Annotated[Path | None, typer.Option(help="Folder of the platform's data.")] = None,
 ) -> None:
     """Import a file's rows. Ctrl-C pauses; the same command goes on where it stopped, and changes nothing once all is in."""
+    if errors is not None:
+        _check_target(errors)
     form = _fill_form(file_format, mapping, source=source, encoding=encoding, delimiter=delimiter, header=header)
     if max_error_ratio is not None:
         form["max_error_ratio"] = str(max_error_ratio)
@@ -62,6 +65,16 @@ def import_file(
     print_json(to_report(ended)) if as_json else print_report(ended)
     if ended["state"] == "failed":
         raise CliError(ended["error"]["detail"], hint="--errors FILE writes the rows that failed.")
+
+
+def _check_target(errors: Path) -> None:
+    """Before anything is sent: at the end the rows that failed would have nowhere to go."""
+    hint = "Name a file in a folder that is there and can be written to: --errors bad.csv."
+    folder = errors.parent
+    if not folder.is_dir():
+        raise CliError(f"There is no folder {folder} for the rows that fail.", hint=hint)
+    if errors.is_dir() or not os.access(errors if errors.exists() else folder, os.W_OK):
+        raise CliError(f"The rows that fail can't be written to {errors}.", hint=hint)
 
 
 def _fill_form(file_format: Format, mapping: Path | None, **given: str | bool | None) -> dict[str, str]:

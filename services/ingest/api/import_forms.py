@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError
 
 from libs.kit.errors import FieldError
 from libs.kit.http import StrictModel
+from libs.kit.json_values import find_fault
 from services.ingest.domain.imports.layouts import Format, Wishes
 from services.ingest.domain.imports.mapping import Columns, read_mapping
 from services.ingest.errors import ImportMappingInvalid
@@ -54,8 +55,12 @@ def read_form(fields: dict[str, str]) -> ImportForm:
 
 
 def _read_mapping_text(text: str) -> Columns:
+    value = _load(text)
+    fault = find_fault(value)
+    if fault is not None:
+        raise ImportMappingInvalid(f"The mapping {fault}.")
     try:
-        return read_mapping(_load(text))
+        return read_mapping(value)
     except msgspec.ValidationError as error:
         found = _PLACE.search(str(error))
         # Of a member of a map only the map is told (`properties[...]`).
@@ -71,16 +76,32 @@ def _load(text: str) -> Any:
         pass
     try:
         return yaml.load(text, Loader=_PlainLoader)  # noqa: S506 - a SafeLoader
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
+    except (yaml.YAMLError, RecursionError, ValueError, OverflowError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}" if mark is not None else ""
         raise ImportMappingInvalid(f"The mapping is neither YAML nor JSON{where}.") from error
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """Without aliases: a few lines of them can stand for gigabytes."""
+    """What JSON could say as well. No aliases: a few lines of them can stand for gigabytes. No tags (`!!int ''`): their readers
+    fail in ways of their own. And of words only JSON's mean more than a text: NO is a country, 2026-01-01 what stands there.
+    """
+
+    yaml_implicit_resolvers = {}  # noqa: RUF012 - the library's own attribute, replaced and not shared
 
     def compose_node(self, parent: Any, index: int) -> Any:
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("aliases aren't read")
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call] # the stubs leave it out
+        if getattr(event, "tag", None) not in (None, "!"):
+            raise yaml.YAMLError("tags aren't read")
         return super().compose_node(parent, index)
+
+
+for _tag, _pattern, _first in (
+    ("null", r"^(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
+    ("bool", r"^(?:true|True|TRUE|false|False|FALSE)$", list("tTfF")),
+    ("int", r"^[-+]?(?:0|[1-9][0-9]*)$", list("-+0123456789")),
+    ("float", r"^[-+]?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?$", list("-+0123456789")),
+):
+    _PlainLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), _first)

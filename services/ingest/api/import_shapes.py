@@ -2,6 +2,8 @@
 
 import csv
 import io
+import json
+import math
 from collections.abc import Sequence
 from typing import Any, Final, Literal
 from uuid import UUID
@@ -18,6 +20,8 @@ from services.ingest.ports import Import, ImportRowError
 
 SHOWN_ROWS: Final = 10
 ERROR_COLUMNS: Final = ("row", "outcome", "reason", "detail", "data")
+_SAFE_DIGITS: Final = 300
+"""Beyond some 308 a double is infinite."""
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 """A cell that begins so is a formula to a spreadsheet."""
 
@@ -179,10 +183,27 @@ def show_preview(file: FileOut, found: Inspection, sample: Sequence[PreparedRow]
 def _show_row(row: PreparedRow, error: ImportRowError | None) -> PreviewRowOut:
     return PreviewRowOut(
         row=row.line,
-        touchpoint=None if row.body is None else msgspec.json.decode(row.body),
+        touchpoint=None if row.body is None else _read_touchpoint(row.body),
         reason=None if error is None else error.reason,
         detail=None if error is None else error.detail,
     )
+
+
+def _read_touchpoint(body: bytes) -> Any:
+    """Numbers that no double holds are null: no JSON that everybody reads could show them, and their row is refused."""
+    try:
+        return msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        return json.loads(body, parse_int=_read_odd_integer, parse_float=_read_odd_number)
+
+
+def _read_odd_integer(literal: str) -> int | None:
+    return int(literal) if len(literal) <= _SAFE_DIGITS else None
+
+
+def _read_odd_number(literal: str) -> float | None:
+    number = float(literal)
+    return number if math.isfinite(number) else None
 
 
 def write_errors_ndjson(errors: Sequence[ImportRowError]) -> bytes:

@@ -178,6 +178,8 @@ async def test_what_cannot_be_imported_is_refused_before_anything_is(ingest: Ing
         (sales, {"mapping": "{"}, 422, "import_mapping_invalid"),
         (sales, {"mapping": "a: &a [x]\nb: *a"}, 422, "import_mapping_invalid"),
         (sales, {"mapping": None}, 422, "import_mapping_invalid"),
+        (b"name,email,city\nA,a@x.de,Leipzig\n", {"mapping": None}, 422, "import_mapping_invalid"),
+        (sales, {"encoding": "utf-16"}, 422, "import_file_unreadable"),
         (sales, {"source": "nobody"}, 422, "import_source_unusable"),
         (sales, {"source": None}, 422, "import_source_unusable"),
         (sales, {"format": "xlsx"}, 422, "invalid"),
@@ -191,6 +193,12 @@ async def test_what_cannot_be_imported_is_refused_before_anything_is(ingest: Ing
     response = await send(ingest, sales, mapping="name: X\nidentifiers: {email: mail}\nproperties: {a: {kolumn: b}}")
     assert response.json()["errors"][0]["pointer"] == "#/mapping/properties"
     assert (await ingest.client.get("/v1/imports", headers=STAFF)).json()["items"] == before
+
+
+async def test_a_number_without_end_fails_its_row_alone(ingest: Ingest, seed: str) -> None:
+    begun = await begin(ingest, make_sales(3, seed=seed).replace(b"2,50", b"9" * 6000))
+    assert begun["preview"]["rows"][1]["touchpoint"]["properties"]["revenue"] is None
+    assert (await rest(ingest, begun["id"]))["report"]["accepted"] == begun["preview"]["sample"]["accepted"] == 2
 
 
 async def test_only_a_form_with_one_file_is_taken(ingest: Ingest) -> None:

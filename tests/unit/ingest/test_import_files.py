@@ -155,6 +155,11 @@ class TestCsv:
         assert read.planned[0]["channel"] == "import"
         assert read.skipped == [(3, "no_name")]
 
+    def test_without_a_mapping_every_known_identifier_is_read(self, tmp_path: Path) -> None:
+        kinds = ("user_id", "anonymous_id", "Email", "phone", "loyalty_card", "device_id")
+        read = Read(tmp_path, f"name,{','.join(kinds)},identifiers.crm\nA,1,2,3,4,5,6,7\n".encode())
+        assert read.planned[0]["identifiers"] == dict(zip((*kinds, "crm"), "1234567", strict=True))
+
     def test_a_cell_that_is_not_what_the_mapping_says(self, tmp_path: Path) -> None:
         content = b"number,day,mail,sum\n1,24.12.2025,ada@example.com,19.90\n2,not a day,bob@example.com,5\n"
         read = Read(tmp_path, content, mapping=read_mapping({
@@ -196,6 +201,24 @@ class TestWhatCannotBeImported:
 
     def test_a_table_that_does_not_say_what_happened(self, tmp_path: Path) -> None:
         assert "Without a mapping" in refuse(tmp_path, b"email,note\na@x.de,1\n")
+
+    def test_a_column_that_nothing_says_the_meaning_of(self, tmp_path: Path) -> None:
+        content = b"name,email,city,properties,note.x\nStore Visited,a@x.de,Leipzig,x,y\n"
+        said = refuse(tmp_path, content)
+        assert "city, properties, note.x. Give a mapping" in said
+        mapped = read_mapping({"name": {"column": "name"}, "identifiers": {"city": "city"}})
+        assert Read(tmp_path, content, mapping=mapped).planned[0]["identifiers"] == {"city": "Leipzig"}
+
+    def test_a_typed_column_that_nothing_says_the_meaning_of(self, tmp_path: Path) -> None:
+        data = io.BytesIO()
+        pq.write_table(pa.table({"name": ["A"], "city": ["Leipzig"], "traits": [["x"]], "email": ["a@x.de"]}), data)
+        assert "city, traits. Give a mapping" in refuse(tmp_path, data.getvalue())
+
+    @pytest.mark.parametrize("encoding", ["utf-16", "utf16", "UTF-32"])
+    def test_a_wide_encoding_without_its_mark(self, tmp_path: Path, encoding: str) -> None:
+        for content in (b"mail,note\na@x.de,1\n", "mail,note\na@x.de,1\n".encode("utf-16-le")):
+            said = refuse(tmp_path, content, mapping=mapping(), encoding=encoding)
+            assert "byte order mark" in said or "no text" in said
 
     def test_a_mapping_for_a_format_with_a_meaning_of_its_own(self, tmp_path: Path) -> None:
         assert "leave the mapping out" in refuse(tmp_path, b"x\n1 19970101 1 1.0\n", format=Format.CDNOW, mapping=mapping())

@@ -141,6 +141,14 @@ def test_an_unreadable_cell_is_named_without_what_stands_in_it() -> None:
         ({"properties": {"a": {}}}, "either"),
         ({"occurred_at": {"column": "x", "timezone": "Mars/Olympus"}}, "Mars/Olympus"),
         ({"occurred_at": {"column": "x", "timezone": "../../etc/passwd"}}, "time zone"),
+        *(
+            ({"occurred_at": {"column": "x", "timezone": zone}}, "no time zone")
+            for zone in ("localtime", "posixrules", "Factory", "")
+        ),
+        *(
+            ({"occurred_at": {"column": "x", "format": form}}, "neither one of strptime's")
+            for form in ("%Y%Y", "%Q", "%", "%d\0", "iso", "", "%G", "%d\ud800")
+        ),
         ({"properties": {"a": {"column": "x", "format": "%d", "type": "number"}}}, "not both"),
         ({"properties": {"a": {"column": "x", "decimal": "'"}}}, r"\$\.properties"),
         ({"properties": []}, r"\$\.properties"),
@@ -149,6 +157,26 @@ def test_an_unreadable_cell_is_named_without_what_stands_in_it() -> None:
 def test_a_wrong_mapping_says_where(changes: dict[str, Any], said: str) -> None:
     with pytest.raises(msgspec.ValidationError, match=said):
         make_mapping(**changes)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "%d.%m.%Y %H:%M",
+        "%Y%m%d",
+        "%c",
+        "%x",
+        "%I:%M %p",
+        "%d %B %Y",
+        "%y-%j",
+        "%G-W%V-%u",
+        "%d日",
+        "%Y-%m-%dT%H:%M:%S.%f%z",
+        "%H Z %Z",
+    ],
+)
+def test_a_time_format_that_can_be_read_is_taken(form: str) -> None:
+    make_mapping(occurred_at={"column": "x", "format": form})
 
 
 def test_the_columns_a_mapping_names_are_known_with_their_places() -> None:

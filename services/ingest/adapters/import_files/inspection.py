@@ -22,6 +22,7 @@ from services.ingest.domain.imports.dialects import (
 )
 from services.ingest.domain.imports.layouts import OWN_MEANING, Format, Inspection, Layout, Packing, Wishes
 from services.ingest.domain.imports.online_retail import COLUMNS
+from services.ingest.domain.imports.tables import KNOWN_KINDS, find_unread_columns
 from services.ingest.errors import ImportFileUnreadable, ImportMappingInvalid
 
 _PARQUET: Final = b"PAR1"
@@ -76,7 +77,10 @@ def _inspect_typed(path: Path, file_format: Format, packing: Packing, wishes: Wi
                 raise ImportFileUnreadable(f"The file isn't Online Retail: its column `{name}` is missing or of another type.")
     columns = tuple(schema.names)
     if file_format is Format.PARQUET:
-        _check_meaning(wishes, columns, {name for name in columns if pa.types.is_nested(schema.field(name).type)})
+        types = {name: schema.field(name).type for name in columns}
+        _check_meaning(
+            wishes, columns, {name for name in columns if pa.types.is_struct(types[name]) or pa.types.is_map(types[name])}
+        )
     layout = Layout(file_format, packing, wishes.mapping, header=False, columns=columns)
     return Inspection(layout, rows)
 
@@ -103,8 +107,7 @@ def _inspect_text(path: Path, file_format: Format, packing: Packing, wishes: Wis
 def _inspect_csv(path: Path, packing: Packing, wishes: Wishes, encoding: str, lines: int, warnings: list[str]) -> Inspection:
     if not is_encoding(encoding):
         raise ImportFileUnreadable(f"There is no encoding `{encoding}` for texts.")
-    with path.open(encoding=encoding, errors="replace", newline="") as file:
-        sample = [line for line, _ in islice(read_lines(file), SAMPLE_RECORDS)]
+    sample = _read_sample(path, encoding)
     hint = read_excel_hint(sample[0]) if sample else None
     if hint is not None:
         sample = sample[1:]
@@ -127,13 +130,30 @@ def _inspect_csv(path: Path, packing: Packing, wishes: Wishes, encoding: str, li
     return Inspection(layout, max(0, lines - header - (hint is not None)), tuple(warnings))
 
 
+def _read_sample(path: Path, encoding: str) -> list[str]:
+    try:
+        with path.open(encoding=encoding, errors="replace", newline="") as file:
+            return [line for line, _ in islice(read_lines(file), SAMPLE_RECORDS)]
+    except UnicodeError as error:
+        # `utf-16` and `utf-32` leave the order of bytes to a mark, and refuse to guess.
+        raise ImportFileUnreadable(
+            f"The file isn't `{encoding}`: it begins without a byte order mark. Say the order: utf-16-le, utf-16-be."
+        ) from error
+
+
 def _check_meaning(wishes: Wishes, columns: tuple[str, ...], structures: set[str]) -> None:
-    """Before anything is imported: the columns that the mapping names must be there."""
+    """Before anything is imported: the columns that the mapping names must be there, and without one each must mean something."""
     shown = ", ".join(columns[:_SHOWN_COLUMNS])
     if wishes.mapping is None:
         if not {"name", "kind"} & set(columns):
             raise ImportMappingInvalid(
                 f"Without a mapping a column `name` (or `kind`) must say what happened. The file has: {shown}."
+            )
+        unread = find_unread_columns(columns, structures)
+        if unread:
+            raise ImportMappingInvalid(
+                f"Nothing says what these columns are: {', '.join(unread[:_SHOWN_COLUMNS])}. Give a mapping. Without one only a "
+                f"touchpoint's own fields and the identifiers {', '.join(KNOWN_KINDS)} are read."
             )
         return
     missing = [

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from decimal import Decimal
 from functools import lru_cache
 from typing import Final, Literal
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 DecimalMark = Literal[".", ","]
 
@@ -20,6 +20,9 @@ _GROUPED: Final = {
 }
 _GROUPS: Final = re.compile(rf"[{_MARKS}]")
 _SECONDS_FORMATS: Final = {"unix": timedelta(seconds=1), "unix_ms": timedelta(milliseconds=1)}
+_NO_ZONES: Final = frozenset({"localtime", "posixrules", "Factory"})
+"""Files beside the zones: whatever the machine is set to."""
+_EXAMPLE: Final = datetime(2024, 12, 24, 18, 30, 15, tzinfo=UTC)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -38,11 +41,29 @@ def read_number(text: str, mark: DecimalMark | None) -> Decimal:
 
 @lru_cache(maxsize=64)
 def find_zone(name: str) -> tzinfo:
-    """Raises ValueError for a name that the tz database doesn't have."""
+    """Raises ValueError for what is no name of the IANA database."""
+    if name not in _list_zones():
+        raise ValueError(f"there is no time zone `{name}`")
+    return ZoneInfo(name)
+
+
+@lru_cache(maxsize=1)
+def _list_zones() -> frozenset[str]:
+    return frozenset(available_timezones() - _NO_ZONES)
+
+
+@lru_cache(maxsize=64)
+def check_time_format(form: str) -> None:
+    """Raises ValueError for one by which no time could be read, not even one written by it."""
+    if form in _SECONDS_FORMATS:
+        return
     try:
-        return ZoneInfo(name)
-    except (KeyError, OSError, ValueError) as error:
-        raise ValueError(f"there is no time zone `{name}`") from error
+        datetime.strptime(_EXAMPLE.strftime(form), form)  # noqa: DTZ007 - only whether it can be read
+        is_readable = "%" in form
+    except (ValueError, re.error):
+        is_readable = False
+    if not is_readable:
+        raise ValueError("`format` is neither one of strptime's (`%d.%m.%Y`) nor `unix` or `unix_ms`")
 
 
 def read_time(value: object, form: str | None, zone: tzinfo) -> str:

@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from services.ingest.domain.imports.cells import DecimalMark, find_zone, read_number, read_time, to_plain
+from services.ingest.domain.imports.cells import DecimalMark, check_time_format, find_zone, read_number, read_time, to_plain
 
 Row = Mapping[str, Any]
 
@@ -44,6 +44,8 @@ class Cell(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
             raise ValueError("give either `column` or `value`")
         if self.timezone is not None:
             find_zone(self.timezone)
+        if self.format is not None:
+            check_time_format(self.format)
         if self.is_time and (self.type == "number" or self.decimal):
             raise ValueError("a cell is a time (`format`, `timezone`) or a number (`type: number`, `decimal`), not both")
 

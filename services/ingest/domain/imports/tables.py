@@ -1,16 +1,17 @@
 """CSV, NDJSON and Parquet with any columns: a mapping says which column is what; without one, column names do.
 
 Column names without a mapping: `id`, `name`, `kind`, `occurred_at`, `channel`, `group_id`, `previous_id`, `identifiers`,
-`properties`, `traits`, `context` (structures), `properties.<name>`, `traits.<name>`, `context.<name>`, and any other column is
-an identifier kind (`user_id`, `email`, ...). NDJSON lines are touchpoints as they are.
+`properties`, `traits`, `context` (structures), `<structure>.<name>`, and known kinds of identifiers (`user_id`, `email`, ...). No
+other column is read: as an identifier, a city would merge strangers. NDJSON lines are touchpoints as they are.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
 
+from libs.identity import EXTERNAL, STRENGTH, normalise_kind
 from services.ingest.domain.calls import UNREADABLE
 from services.ingest.domain.imports.cells import to_plain
 from services.ingest.domain.imports.layouts import Format, Layout
@@ -21,6 +22,7 @@ from services.ingest.domain.tolerant import Cleaner, parse
 
 PLAIN_COLUMNS: Final = frozenset({"id", "name", "kind", "occurred_at", "channel", "group_id", "previous_id"})
 NESTED_COLUMNS: Final = ("identifiers", "properties", "traits", "context")
+KNOWN_KINDS: Final = tuple(kind for kind in STRENGTH if kind != EXTERNAL)
 
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="number", enc_hook=str)
 _decode = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal).decode
@@ -79,6 +81,18 @@ def plan_row(layout: Layout, line: int, row: Mapping[str, Any], raw: bytes) -> S
     return Planned(line, 1, touchpoint, raw)
 
 
+def find_unread_columns(columns: Iterable[str], structures: Collection[str]) -> list[str]:
+    """Those that mean nothing without a mapping."""
+    return [column for column in columns if not _is_read(column, is_structure=column in structures)]
+
+
+def _is_read(column: str, *, is_structure: bool) -> bool:
+    if column in NESTED_COLUMNS:
+        return is_structure
+    head, _, rest = column.partition(".")
+    return column in PLAIN_COLUMNS or bool(rest and head in NESTED_COLUMNS) or normalise_kind(column) in KNOWN_KINDS
+
+
 def _to_touchpoint(layout: Layout, row: Mapping[str, Any]) -> dict[str, Any]:
     if layout.mapping is not None:
         return layout.mapping.apply(row)
@@ -97,6 +111,6 @@ def _by_column_names(row: Mapping[str, Any]) -> dict[str, Any]:
             touchpoint.setdefault(column, {}).update({name: item for name, item in value.items() if item is not None})
         elif column in PLAIN_COLUMNS:
             touchpoint[column] = value
-        else:
+        elif normalise_kind(column) in KNOWN_KINDS:
             touchpoint["identifiers"][column] = value
     return touchpoint
