@@ -38,7 +38,7 @@ run: $(READY) ## Start everything with a simulated shop; Ctrl-C stops it (make r
 
 .PHONY: unit
 unit: $(READY) ## Unit tests: no services, seconds
-	$(BIN)/python -m pytest tests/unit -m "not full" -q --hypothesis-profile=quick $(ARGS)
+	$(BIN)/python -m pytest tests/unit -m "not full" -q --hypothesis-profile=quick -n logical $(ARGS)
 
 .PHONY: test
 test: $(READY) ## What CI runs: everything but the long runs
