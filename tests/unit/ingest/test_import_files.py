@@ -235,7 +235,9 @@ class TestPacked:
     @pytest.mark.parametrize("packing", ["gzip", "zip"])
     def test_files_are_read_as_the_one_inside(self, tmp_path: Path, packing: str) -> None:
         content = b"mail,note\na@x.de,1\n"
-        packed = gzip.compress(content, mtime=0) if packing == "gzip" else pack_zip(**{"__MACOSX/._a.csv": b"x", "a.csv": content})
+        packed = (
+            gzip.compress(content, mtime=0) if packing == "gzip" else pack_zip(**{"__MACOSX/._a.csv": b"x", "a.csv": content})
+        )
         read = Read(tmp_path, packed, mapping=mapping())
         assert (read.layout.packing, len(read.planned)) == (packing, 1)
 
