@@ -6,16 +6,16 @@ from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, Path, Query
-from pydantic import AwareDatetime, BaseModel, Field, PlainSerializer
+from pydantic import BaseModel, Field
 
 from libs.durable.cursors import DEFAULT_LIMIT, MAX_LIMIT
 from libs.events.topics import TOUCHPOINTS
 from libs.kit.auth import Principal
 from libs.kit.http import StrictModel, requires
-from libs.kit.times import format_utc
 from libs.messaging.errors import SourceUnavailable
 from services.ingest.api.debugger import PERSONAL_DATA
 from services.ingest.api.deps import ApiDeps
+from services.ingest.api.sources import Instant
 from services.ingest.domain.masking import mask
 from services.ingest.domain.plans import Message
 from services.ingest.domain.tallies import Breaches, Broken
@@ -23,7 +23,6 @@ from services.ingest.errors import BodyInvalid, LogUnreadable
 from services.ingest.handlers import plans as handlers
 
 PlanId = Annotated[str, Path(max_length=64)]
-Instant = Annotated[AwareDatetime, PlainSerializer(format_utc, return_type=str)]
 
 
 class DryRunIn(StrictModel):

@@ -4,15 +4,15 @@ import re
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Header, Path, Query, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic import BaseModel, ConfigDict, Field
 
 from libs.durable.cursors import DEFAULT_LIMIT, MAX_LIMIT, cut_page, decode_cursor
 from libs.kit.auth import Principal
 from libs.kit.errors import BadRequest
 from libs.kit.http import StrictModel, requires
-from libs.kit.times import format_utc
 from services.ingest.api.deps import ApiDeps
 from services.ingest.api.plan_trials import add_trials
+from services.ingest.api.sources import Instant
 from services.ingest.domain.plans import Mode
 from services.ingest.errors import BodyInvalid, PlanNotFound
 from services.ingest.handlers import plans as handlers
@@ -22,7 +22,6 @@ READ: Final = "tracking-plans:read"
 WRITE: Final = "tracking-plans:write"
 PlanId = Annotated[str, Path(max_length=64)]
 VersionNumber = Annotated[int, Path(ge=1, le=2**31 - 1)]
-Instant = Annotated[AwareDatetime, PlainSerializer(format_utc, return_type=str)]
 IfMatch = Annotated[str | None, Header(alias="If-Match")]
 _ETAG: Final = re.compile(r'"(\d{1,9})"')
 

@@ -4,13 +4,12 @@ import asyncio
 from collections.abc import Mapping
 from datetime import timedelta
 
-import asyncpg
-
+from libs.durable.upkeep import repeat
 from libs.events.privacy import PrivacyRequested
 from libs.events.topics import PRIVACY_REQUESTS, TOUCHPOINT_REJECTIONS, TOUCHPOINTS
 from libs.events.touchpoints import TouchpointRejected
 from libs.kit.clock import Clock
-from libs.kit.db import Database, is_retryable
+from libs.kit.db import Database
 from libs.kit.logging import get_logger
 from libs.messaging.ports import BatchHandler
 from services.ingest.handlers.parked import Parking
@@ -36,7 +35,8 @@ async def sweep_rejections(
     database: Database, store: RejectionStore, tallies: TallyStore, clock: Clock, settings: Settings, stop: asyncio.Event
 ) -> None:
     """Until stopped: every now and then throw away what is too old or too much. A database that is away is asked again."""
-    while not stop.is_set():
+
+    async def sweep() -> None:
         kept_after = clock.now() - timedelta(days=settings.rejections_kept_days)
         counted_after = clock.now() - timedelta(days=settings.counts_kept_days)
         bounds = RejectionBounds(
@@ -44,18 +44,10 @@ async def sweep_rejections(
             max_per_source=settings.rejections_max_per_source,
             max_bytes_per_source=settings.rejections_max_bytes_per_source,
         )
-        try:
-            async with database.transaction() as tx:
-                removed = await store.trim(tx, bounds)
-                removed += await tallies.trim(tx, days_after=counted_after.date(), violations_after=kept_after)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-            if not is_retryable(error):
-                raise
-            _log.warning("rejections_not_swept", reason=type(error).__name__)
-        else:
-            if removed:
-                _log.info("rejections_swept", removed=removed)
-        try:
-            await asyncio.wait_for(stop.wait(), settings.rejections_sweep_s)
-        except TimeoutError:
-            continue
+        async with database.transaction() as tx:
+            removed = await store.trim(tx, bounds)
+            removed += await tallies.trim(tx, days_after=counted_after.date(), violations_after=kept_after)
+        if removed:
+            _log.info("rejections_swept", removed=removed)
+
+    await repeat(sweep, settings.rejections_sweep_s, stop)
