@@ -158,13 +158,13 @@ class Edge:
         trace_header = (b"traceresponse", trace.traceparent.encode())
         status = 0
 
-        async def send_traced(message: Message) -> None:
+        def send_traced(message: Message) -> Awaitable[None]:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
                 # Never into the endpoint's own list: a hot route answers with one and the same message each time.
                 message = {**message, "headers": [*message.get("headers", ()), trace_header]}
-            await send(message)
+            return send(message)
 
         try:
             if raw is not None:

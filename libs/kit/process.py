@@ -211,7 +211,6 @@ async def _serve(entry: AsgiApp, settings: ServiceSettings, stop: asyncio.Event)
         proxy_headers=False,
         server_header=False,
         backlog=settings.backlog,
-        timeout_keep_alive=75,  # longer than load balancers keep theirs, so that it is never us who cut a request off
         timeout_graceful_shutdown=int(settings.stop_timeout_s),
     )
     limits = ConnectionLimits(patience_s=settings.request_patience_s, max_connections=settings.max_connections)

@@ -5,7 +5,8 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?", re.ASCII)
 _LENGTH = 55
@@ -13,8 +14,7 @@ _LENGTH = 55
 _bits = random.Random(random.SystemRandom().getrandbits(256)).getrandbits  # noqa: S311 - see above
 
 
-@dataclass(frozen=True, slots=True)
-class TraceContext:
+class TraceContext(Struct, frozen=True):
     """One span, as its header says it: a request that nobody asks about its trace pays for one text."""
 
     traceparent: str
@@ -48,7 +48,8 @@ def parse_traceparent(text: str) -> TraceContext | None:
 
 
 def start_trace() -> TraceContext:
-    return TraceContext(f"00-{_bits(128) or 1:032x}-{_bits(64) or 1:016x}-01")
+    ids = f"{_bits(192) or 1:048x}"
+    return TraceContext(f"00-{ids[:32]}-{ids[32:]}-01")
 
 
 def continue_trace(traceparent: str | None) -> TraceContext:

@@ -1,5 +1,6 @@
 """The newest records of some topics, for a person to look at: no group, no offsets, and it skips what it has no time for."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
@@ -28,6 +29,7 @@ class LogTail:
         self._prefix = settings.topic_prefix
         self._topics = frozenset(topics)
         self._consumer: AIOKafkaConsumer | None = None
+        self._starting: asyncio.Task[None] | None = None
         self._positions: dict[KafkaPartition, int] = {}
 
     async def latest(self, limit: int) -> list[Incoming]:
@@ -78,8 +80,12 @@ class LogTail:
         return sorted(records, key=_time_of)
 
     async def close(self) -> None:
-        consumer, self._consumer = self._consumer, None
+        consumer, starting = self._consumer, self._starting
+        self._consumer = self._starting = None
         self._positions.clear()
+        if starting is not None:
+            with suppress(KafkaError, OSError):
+                await starting
         if consumer is not None:
             with suppress(KafkaError, OSError):
                 await consumer.stop()
@@ -96,7 +102,11 @@ class LogTail:
                 max_partition_fetch_bytes=_FETCH_BYTES,
                 request_timeout_ms=5_000,
             )
-            await self._consumer.start()
+            # A start that is cancelled in the middle forgets connections: `close` waits for its end.
+            self._starting = asyncio.create_task(self._consumer.start())
+        if self._starting is not None:
+            await asyncio.shield(self._starting)
+            self._starting = None
         return self._consumer
 
     async def _skip_ahead(self, consumer: AIOKafkaConsumer, limit: int) -> None:

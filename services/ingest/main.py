@@ -64,6 +64,7 @@ async def build(settings: Settings) -> AsyncIterator[Deps]:
         open_runtime(settings, service=GROUP) as runtime,
         open_gateway_publisher(settings, runtime) as publisher,
         _open_governance(settings, runtime) as upkeep,
+        KafkaSourceLog(settings.platform) as log,
     ):
         rejections = PostgresRejections()
         intake = Intake(
@@ -97,7 +98,7 @@ async def build(settings: Settings) -> AsyncIterator[Deps]:
             upkeep=upkeep,
             plans=upkeep.plans,
             tallies=upkeep.tallies,
-            log=KafkaSourceLog(settings.platform),
+            log=log,
         )
         consumer = BatchConsumer(
             group=GROUP,

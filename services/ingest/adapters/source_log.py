@@ -1,7 +1,9 @@
 """One source's records in the log, for people to look at: told apart by a header, so what isn't shown is never decoded."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import Self
 
 from libs.events.envelope import Incoming
 from libs.kit.settings import PlatformSettings
@@ -16,11 +18,20 @@ class KafkaSourceLog:
     """See services.ingest.ports.SourceLog.
 
     It looks through the last 20,000 records of a topic. Above some thousands of records a second what follows is a part of them:
-    a person couldn't read more either, and the gateway has better things to do.
+    a person couldn't read more either, and the gateway has better things to do. As an async context manager it waits at its end
+    for the connections of those who left.
     """
 
     def __init__(self, settings: PlatformSettings) -> None:
         self._settings = settings
+        self._closing: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._closing:
+            await asyncio.wait(self._closing)
 
     @asynccontextmanager
     async def open_view(self, source_ids: Sequence[str], topics: Sequence[str]) -> AsyncIterator[SourceView]:
@@ -28,7 +39,11 @@ class KafkaSourceLog:
         try:
             yield _View(tail, _build_filter(source_ids))
         finally:
-            await tail.close()
+            # A task of its own: who leaves in the middle is cancelled, at each await again, and the log's connections would stay.
+            closing = asyncio.create_task(tail.close())
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+            await asyncio.shield(closing)
 
 
 class _View:

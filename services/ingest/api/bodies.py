@@ -1,11 +1,12 @@
 """The body of a request, bounded: as sent, or inflated where it is gzip or zlib, whatever the headers say about it."""
 
 import zlib
-from typing import Final, NamedTuple
+from typing import Final
 
+from msgspec import Struct
 from starlette.requests import ClientDisconnect
 
-from libs.kit.http import Receive
+from libs.kit.http import Message, Receive
 from services.ingest.api.gate import Gate
 from services.ingest.domain.limits import BATCH_BYTES, GZIP_MEMBERS
 
@@ -16,7 +17,7 @@ _ANY_WINDOW: Final = 47
 _DRAIN_BYTES: Final = 4 * BATCH_BYTES
 
 
-class Body(NamedTuple):
+class Body(Struct, frozen=True):
     """`complete` is false where it was larger than a batch may be; `data` is then its beginning."""
 
     data: bytes
@@ -28,18 +29,19 @@ async def read_body(receive: Receive, gate: Gate) -> Body:
 
     Raises Overloaded where too much is being read at once: what comes slowly is held as long as it takes.
     """
-    body = await _receive(receive, gate)
+    message = await receive()
+    if message["type"] == "http.request" and not message.get("more_body"):
+        data: bytes = message.get("body", b"")
+        body = Body(data, complete=True) if len(data) <= BATCH_BYTES else Body(data[:BATCH_BYTES], complete=False)
+    else:
+        body = await _gather(message, receive, gate)
     if body.complete and (body.data.startswith(_GZIP) or body.data.startswith(_ZLIB)):
         return inflate(body.data)
     return body
 
 
-async def _receive(receive: Receive, gate: Gate) -> Body:
-    """A little more than the limit is read and thrown away, so that the client gets to read the answer."""
-    message = await receive()
-    if message["type"] == "http.request" and not message.get("more_body"):
-        data: bytes = message.get("body", b"")
-        return Body(data, complete=True) if len(data) <= BATCH_BYTES else Body(data[:BATCH_BYTES], complete=False)
+async def _gather(message: Message, receive: Receive, gate: Gate) -> Body:
+    """What comes in pieces. A little more than the limit is read and thrown away: the client gets to read the answer."""
     chunks: list[bytes] = []
     size = held = 0
     try:

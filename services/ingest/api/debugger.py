@@ -3,7 +3,8 @@
 It reads the log, not this process: whichever gateway took an event, every gateway shows it.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
@@ -78,16 +79,17 @@ class _Watchers:
         if self._left <= 0:
             raise DebuggerBusy("As many debuggers are open as one process serves.", headers={"Retry-After": "5"})
 
-    async def count(self, events: AsyncIterator[str]) -> AsyncIterator[str]:
+    async def count(self, events: AsyncGenerator[str, None]) -> AsyncIterator[str]:
         self._left -= 1
         try:
-            async for event in events:
-                yield event
+            async with aclosing(events):
+                async for event in events:
+                    yield event
         finally:
             self._left += 1
 
 
-async def _watch(deps: ApiDeps, request: Request, source_id: str, *, is_masked: bool) -> AsyncIterator[str]:
+async def _watch(deps: ApiDeps, request: Request, source_id: str, *, is_masked: bool) -> AsyncGenerator[str, None]:
     """Until the reader goes or the process stops. A comment each round finds out whether anybody still reads."""
     stopping = request.app.state.stopping
     yield "retry: 1000\n\n"

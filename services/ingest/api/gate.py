@@ -1,8 +1,5 @@
 """How much may wait to be acknowledged at once."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from libs.kit.metrics import gauge
 from libs.messaging.errors import PublishFailed
 from services.ingest.errors import BrokerAway, Overloaded
@@ -18,16 +15,9 @@ class Gate:
         self._pending_bytes = 0
         _PENDING.set_function(lambda: self._pending_bytes)
 
-    @contextmanager
-    def admit(self, size_bytes: int) -> Iterator[None]:
-        """Raises Overloaded; and BrokerAway for what the log couldn't take."""
-        self.hold(size_bytes)
-        try:
-            yield
-        except PublishFailed as error:
-            raise BrokerAway from error
-        finally:
-            self.release(size_bytes)
+    def admit(self, size_bytes: int) -> "Admission":
+        """A context. Raises Overloaded; and BrokerAway for what the log couldn't take."""
+        return Admission(self, size_bytes)
 
     def hold(self, size_bytes: int) -> None:
         """Count bytes that are in memory until `release`. Raises Overloaded, and then counts nothing."""
@@ -37,3 +27,21 @@ class Gate:
 
     def release(self, size_bytes: int) -> None:
         self._pending_bytes -= size_bytes
+
+
+class Admission:
+    """Bytes that count as waiting while it is open. A class: each request passes here, and a generator costs three times that."""
+
+    __slots__ = ("_gate", "_size_bytes")
+
+    def __init__(self, gate: Gate, size_bytes: int) -> None:
+        self._gate = gate
+        self._size_bytes = size_bytes
+
+    def __enter__(self) -> None:
+        self._gate.hold(self._size_bytes)
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        self._gate.release(self._size_bytes)
+        if isinstance(error, PublishFailed):
+            raise BrokerAway from error

@@ -6,7 +6,7 @@ resends for ever.
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Final, NamedTuple, NoReturn
+from typing import Final, NoReturn
 
 import msgspec
 
@@ -39,7 +39,7 @@ _KEPT_OF_OVERSIZE: Final = 32 * 1024
 _UNAUTHORISED = counter("ingest_unauthorised_total", "Requests without a write key that is known and active.")
 
 
-class Request(NamedTuple):
+class Request(msgspec.Struct):
     """What a tracking endpoint works on."""
 
     scope: Scope
@@ -92,7 +92,7 @@ class Tracking:
         return endpoint
 
     async def _take_single(self, request: Request, path: str, kind: Kind) -> Receipt:
-        data, complete = request.body
+        data, complete = request.body.data, request.body.complete
         key = find_key(request.scope, request.headers, lambda: _find_key_or_refuse(data))
         arrival = self._arrivals.arrive(request.scope, request.headers, key, path)
         if not complete:
@@ -107,7 +107,7 @@ class Tracking:
         return receipt
 
     async def _take_batch(self, request: Request, path: str) -> Receipt:
-        data, complete = request.body
+        data, complete = request.body.data, request.body.complete
         batch = read_batch(data) if complete else None
         key = find_key(request.scope, request.headers, lambda: _find_batch_key_or_refuse(batch))
         arrival = self._arrivals.arrive(request.scope, request.headers, key, path)

@@ -1,8 +1,9 @@
 """A request that came with a valid key: whose, where, when."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
+
+from msgspec import Struct
 
 from services.ingest.domain.identifiers import SourceRules
 
@@ -20,8 +21,7 @@ class ArrivalSource(SourceRules, Protocol):
     def ip_policy(self) -> str: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(Struct, frozen=True):
     """`path` is the address without a trailing slash: where the same body would be sent again.
 
     `user_agent`: the visitor's, where a browser speaks for itself; that of other requests is an SDK's.

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 from msgspec import Raw, Struct
@@ -45,7 +45,7 @@ _MEMBERS: Final = msgspec.json.Decoder(Members)
 _KEYED: Final = msgspec.json.Decoder(_Keyed)
 
 
-class Batch(NamedTuple):
+class Batch(Struct, frozen=True):
     """Items of a request, each as sent. `context` is merged under every item, `sent_at` stands for those that have none.
     `is_plain`: no item needs a look for what decoders let pass and nobody can store.
 
@@ -62,7 +62,7 @@ class Batch(NamedTuple):
     def split_off_excess(self) -> tuple["Batch", list[bytes]]:
         """The items that a batch may hold, and those behind them."""
         excess = [bytes(item) for item in self.items[BATCH_EVENTS:]]
-        return (self._replace(items=self.items[:BATCH_EVENTS]), excess) if excess else (self, excess)
+        return (msgspec.structs.replace(self, items=self.items[:BATCH_EVENTS]), excess) if excess else (self, excess)
 
 
 def read_single(body: bytes) -> Batch:

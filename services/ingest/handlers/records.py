@@ -1,8 +1,9 @@
 """What is decided about a call, as records of the log."""
 
-from dataclasses import dataclass
 from typing import Self
 from uuid import UUID
+
+from msgspec import Struct
 
 from libs.events.codec import encode
 from libs.events.envelope import Outgoing
@@ -27,8 +28,7 @@ from services.ingest.domain.rejections import compute_rejection_id
 NOTHING = EMPTY.raw
 
 
-@dataclass(frozen=True, slots=True)
-class Recorder:
+class Recorder(Struct, frozen=True):
     """Writes the records of one request: what is the same in all of them is worked out once."""
 
     arrival: Arrival

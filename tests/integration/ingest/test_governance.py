@@ -1,6 +1,7 @@
 """Sources, plans, suppression and the debugger on real Kafka, PostgreSQL and Redis, over several processes' worth of gateways."""
 
 import asyncio
+import gc
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,7 +9,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+import anyio
 import httpx
+import psutil
 import pytest
 import uvicorn
 
@@ -19,6 +22,8 @@ from libs.events.privacy import PrivacyRequested
 from libs.events.topics import PRIVACY_REQUESTS
 from libs.kit.auth import create_api_key
 from libs.kit.http import get_entry
+from services.ingest.adapters.source_log import KafkaSourceLog
+from services.ingest.api.debugger import TOPICS
 from services.ingest.main import build, create_app
 from services.ingest.settings import Settings
 from tests.integration.ingest.conftest import STAFF, Ingest, run_ingest
@@ -299,6 +304,11 @@ async def serve(ingest: Ingest) -> AsyncIterator[str]:
         await task
 
 
+def count_connections() -> int:
+    """Of this process, to anybody."""
+    return sum(one.status == psutil.CONN_ESTABLISHED for one in psutil.Process().net_connections("tcp"))
+
+
 class TestDebugger:
     async def watch(self, url: str, source: str, count: int, headers: dict[str, str]) -> list[tuple[str, Any]]:
         """The first `count` events, `live` among them."""
@@ -409,6 +419,23 @@ class TestDebugger:
                 await anext(answer.aiter_lines())
                 assert await ask() == 429
             assert await eventually(ask, until=lambda status: status == 200) == 200
+
+    async def test_who_leaves_at_whatever_moment_leaves_no_connection_behind(self, settings: Settings) -> None:
+        """Who is gone is cancelled while it connects, looks back or reads on, and at each await of the clearing up as well."""
+        kept = count_connections()
+        gc.disable()  # it would close what nobody holds any more
+        try:
+            async with KafkaSourceLog(settings.platform) as log:
+                for wait_s in (0.0, 0.002, 0.004, 0.006, 0.008, 0.01, 0.02, 0.05, 0.1, 0.5):
+                    with anyio.move_on_after(wait_s) as scope:
+                        async with log.open_view(["dev-web"], TOPICS) as view:
+                            await view.look_back(100)
+                            while True:
+                                await view.read_on()
+                    assert scope.cancelled_caught
+            assert count_connections() == kept
+        finally:
+            gc.enable()
 
     async def test_it_takes_a_source_and_a_scope(self, ingest: Ingest) -> None:
         assert (await ingest.client.get("/v1/sources/nobody/events", headers=STAFF)).status_code == 404

@@ -10,7 +10,7 @@ import pytest
 import uvicorn
 from starlette.requests import ClientDisconnect
 
-from libs.kit.asgi import Receive, Scope, Send, read_body, send_json
+from libs.kit.asgi import AsgiApp, Message, Receive, Scope, Send, read_body, send_json
 from libs.kit.connections import Connection, ConnectionLimits
 from libs.kit.process import _notice_the_dead, _Server
 from tests.support.eventually import eventually
@@ -60,7 +60,7 @@ class Running:
 
 
 @asynccontextmanager
-async def serve(limits: ConnectionLimits = QUICK) -> AsyncIterator[Running]:
+async def serve(limits: ConnectionLimits = QUICK, answer: AsgiApp | None = None) -> AsyncIterator[Running]:
     gate = asyncio.Event()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -76,7 +76,7 @@ async def serve(limits: ConnectionLimits = QUICK) -> AsyncIterator[Running]:
     with closing(_notice_the_dead(socket.socket())) as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(128)
-        config = uvicorn.Config(app, http=Connection, log_config=None, lifespan="off", timeout_graceful_shutdown=5)
+        config = uvicorn.Config(answer or app, http=Connection, log_config=None, lifespan="off", timeout_graceful_shutdown=5)
         running = Running(_Server(config, limits), listener.getsockname()[1], gate)
         serving = asyncio.create_task(running.server.serve(sockets=[listener]))
         await eventually(lambda: running.server.started)
@@ -155,6 +155,83 @@ async def test_a_kept_connection_may_rest_between_requests() -> None:
             assert await client.answer() == (200, b'{"got": 1}')
             await pass_time(2.0)
         assert running.open_connections == 1
+
+
+async def test_a_connection_that_stays_idle_is_closed_without_a_word() -> None:
+    async with serve(ConnectionLimits(idle_s=1.0)) as running, running.connect() as client:
+        await client.send(request())
+        await client.answer()
+        assert await asyncio.wait_for(client.is_closed(), 5)
+
+
+def start(*headers: tuple[bytes, bytes]) -> Message:
+    return {"type": "http.response.start", "status": 200, "headers": list(headers)}
+
+
+def body(data: bytes, *, more: bool = False) -> Message:
+    return {"type": "http.response.body", "body": data, "more_body": more}
+
+
+def answering(*messages: Message) -> AsgiApp:
+    async def answer(_scope: Scope, _receive: Receive, send: Send) -> None:
+        for message in messages:
+            await send(message)
+
+    return answer
+
+
+OK = (b"content-length", b"2")
+
+
+@pytest.mark.parametrize(
+    ("messages", "headers", "content"),
+    [
+        ([start(OK), body(b"ok")], [b"content-length: 2"], b"ok"),
+        ([start((b"Content-Length", b"2")), body(b"ok")], [b"content-length: 2"], b"ok"),
+        ([start(OK), body(b"o", more=True), body(b"k")], [b"content-length: 2"], b"ok"),
+        ([start((b"content-length", b"70000")), body(b"x" * 70_000)], [b"content-length: 70000"], b"x" * 70_000),
+        ([start(), body(b"ok")], [b"transfer-encoding: chunked"], b"2\r\nok\r\n0\r\n\r\n"),
+        ([start(OK, (b"Connection", b"close")), body(b"ok")], [b"content-length: 2", b"connection: close"], b"ok"),
+    ],
+    ids=["plain", "capitals", "in two parts", "large", "no length", "the last"],
+)
+async def test_an_answer_is_what_the_app_said_however_it_is_written(
+    messages: list[Message], headers: list[bytes], content: bytes
+) -> None:
+    async with serve(answer=answering(*messages)) as running, running.connect() as client:
+        for _ in range(1 if b"connection: close" in headers else 2):
+            await client.send(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+            status, *lines = (await client.reader.readuntil(b"\r\n\r\n"))[:-4].split(b"\r\n")
+            assert status == b"HTTP/1.1 200 OK"
+            assert [line for line in lines if not line.startswith((b"date:", b"server:"))] == headers
+            assert await client.reader.readexactly(len(content)) == content
+
+
+async def test_the_answer_to_head_has_no_body() -> None:
+    async with serve(answer=answering(start(OK), body(b"ok"))) as running, running.connect() as client:
+        await client.send(b"HEAD / HTTP/1.1\r\nhost: x\r\n\r\n" * 2)
+        for _ in range(2):
+            assert (await client.reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 OK")
+
+
+@pytest.mark.parametrize("value", [b"1\r\nset-cookie: a", b"1\rset-cookie: a"], ids=["a line", "half a line"])
+async def test_a_header_cannot_begin_another(value: bytes) -> None:
+    async with serve(answer=answering(start(OK, (b"x", value)), body(b"ok"))) as running, running.connect() as client:
+        await client.send(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert await asyncio.wait_for(client.reader.read(-1), 5) == b""
+
+
+@pytest.mark.parametrize("messages", [[start(OK)], [start(OK), start(OK)]], ids=["no body", "two heads"])
+async def test_half_an_answer_is_our_fault_and_says_so(messages: list[Message]) -> None:
+    async with serve(answer=answering(*messages)) as running, running.connect() as client:
+        await client.send(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert (await client.reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 500")
+
+
+async def test_an_answer_shorter_than_it_says_ends_the_connection() -> None:
+    async with serve(answer=answering(start((b"content-length", b"3")), body(b"ok"))) as running, running.connect() as client:
+        await client.send(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert (await asyncio.wait_for(client.reader.read(-1), 5)).endswith(b"ok")
 
 
 async def test_an_endless_head_is_cut_off() -> None:
