@@ -6,6 +6,7 @@ resends for ever.
 """
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final, NoReturn
 
 import msgspec
@@ -59,16 +60,10 @@ class Tracking:
         self._arrivals = Arrivals(deps)
 
     def single(self, path: str, kind: Kind) -> AsgiApp:
-        async def take(request: Request) -> Receipt:
-            return await self._take_single(request, path, kind)
-
-        return self._endpoint(take)
+        return self._endpoint(partial(self._take_single, path=path, kind=kind))
 
     def batch(self, path: str) -> AsgiApp:
-        async def take(request: Request) -> Receipt:
-            return await self._take_batch(request, path)
-
-        return self._endpoint(take)
+        return self._endpoint(partial(self._take_batch, path=path))
 
     async def sdk_metrics(self, _scope: Scope, receive: Receive, send: Send) -> None:
         """analytics-next counts its own calls here, without any key; a failure makes it log errors on the page."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import parse_qsl, quote, urlencode
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from libs.events.topics import TOUCHPOINT_REJECTIONS, TOUCHPOINTS
 from libs.kit.metrics import counter
@@ -76,7 +76,7 @@ class WebhookIntake:
         if provider.is_greeting(delivery):
             return WebhookReceipt([], [], ["greeting"])
         await self._verify(webhook, delivery, arrival)
-        arrival = replace(arrival, path=write_path(address, provider, delivery))
+        arrival = structs.replace(arrival, path=write_path(address, provider, delivery))
         reading = provider.read(delivery)
         if isinstance(reading, Refusal):
             _DELIVERIES.labels(provider.name, "unreadable").inc()
@@ -150,7 +150,7 @@ def judge(intake: Intake, arrival: Arrival, touchpoints: Sequence[Touchpoint], b
     """
     items = [encode(_name_users(touchpoint, arrival.source.user_id_kind)) for touchpoint in touchpoints]
     if len(body) > _PARKED_WHOLE_BYTES:
-        arrival = replace(arrival, path=OWN)
+        arrival = structs.replace(arrival, path=OWN)
     wrap = _wrap_own if arrival.path == OWN else lambda _items: body
     receipt = Receipt([], [], [])
     for start in range(0, len(items), BATCH_EVENTS):

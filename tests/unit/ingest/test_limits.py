@@ -14,7 +14,7 @@ import pytest
 from libs.kit.clock import FakeClock
 from services.ingest.adapters.fake_spool import FakeSpool
 from services.ingest.adapters.spooling_publisher import SpoolingPublisher
-from services.ingest.api.bodies import inflate, read_body
+from services.ingest.api.bodies import Body, inflate, read_body
 from services.ingest.api.gate import Gate
 from services.ingest.domain.limits import BATCH_BYTES, BATCH_EVENTS, DEPTH, EVENT_BYTES, GZIP_MEMBERS, KEYS, REPEATED_BYTES
 from services.ingest.errors import Overloaded
@@ -110,18 +110,18 @@ async def test_a_context_that_would_multiply_beyond_all_measure_is_refused_with_
 
 
 def test_a_bomb_is_inflated_to_the_limit_and_no_further() -> None:
-    data, complete = inflate(gzip.compress(b" " * 100_000_000))
-    assert (len(data), complete) == (BATCH_BYTES, False)
+    bomb = inflate(gzip.compress(b" " * 100_000_000))
+    assert (len(bomb.data), bomb.complete) == (BATCH_BYTES, False)
 
 
 def test_a_stream_of_many_empty_members_costs_no_time() -> None:
     """Each would cost a copy of all that follow."""
     many = gzip.compress(b"") * (BATCH_BYTES // 20)
     began_s = time.perf_counter()
-    assert inflate(many) == (many, True)
+    assert inflate(many) == Body(many, complete=True)
     assert time.perf_counter() - began_s < 0.2
     few = gzip.compress(b"1") * GZIP_MEMBERS
-    assert inflate(few) == (b"1" * GZIP_MEMBERS, True)
+    assert inflate(few) == Body(b"1" * GZIP_MEMBERS, complete=True)
 
 
 class TestReading:
