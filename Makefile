@@ -41,8 +41,13 @@ unit: $(READY) ## Unit tests: no services, seconds
 	$(BIN)/python -m pytest tests/unit -m "not full" -q --hypothesis-profile=quick -n logical $(ARGS)
 
 .PHONY: test
-test: $(READY) ## What CI runs: everything but the long runs
+test: $(READY) ## What CI runs: everything but the long runs (make test ARGS="-k refund")
+ifeq ($(ARGS),)
+	$(BIN)/python -m pytest tests/unit -m "not full" -n logical
+	$(BIN)/python -m pytest --ignore=tests/unit -m "not full"
+else
 	$(BIN)/python -m pytest -m "not full" $(ARGS)
+endif
 
 .PHONY: test-full
 test-full: $(READY) ## Everything, the long crash, property and data runs too
