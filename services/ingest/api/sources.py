@@ -19,6 +19,7 @@ from services.ingest.domain.origins import read_origin
 from services.ingest.domain.vocabulary import Channel
 from services.ingest.errors import BodyInvalid
 from services.ingest.handlers import sources as handlers
+from services.ingest.ports import WriteKey
 
 SourceKind = Literal["web", "mobile", "server", "pos", "webhook", "import"]
 SourceId = Annotated[str, Path(max_length=64)]
@@ -121,7 +122,7 @@ class SourcesOut(BaseModel):
 
 
 class KeyOut(BaseModel):
-    """`id` is the beginning of the key's hash."""
+    """`id` is the beginning of the key's hash. A key opens nothing from `revoked_at` on, which may lie in the future."""
 
     id: str
     created_at: Instant
@@ -137,6 +138,16 @@ class NewKeyOut(BaseModel):
     """The key itself is shown this once: only its hash is kept."""
 
     write_key: str
+
+
+class RotationIn(StrictModel):
+    """How long the old key goes on, at most 90 days: time for the senders to move. 0 for one that got into wrong hands."""
+
+    old_valid_for_s: Annotated[int, Field(ge=0, le=90 * 24 * 3600)] = 24 * 3600
+
+
+class RotatedOut(NewKeyOut):
+    old: KeyOut
 
 
 def build_router(deps: ApiDeps) -> APIRouter:
@@ -220,15 +231,26 @@ def _add_keys(router: APIRouter, deps: ApiDeps) -> None:
     async def list_keys(source_id: SourceId, _principal: Annotated[Principal, reads]) -> KeysOut:
         async with deps.database.connection() as connection:
             keys = await handlers.list_keys(connection, store, source_id)
-        return KeysOut(items=[KeyOut(id=key.id, created_at=key.created_at, revoked_at=key.revoked_at) for key in keys])
+        return KeysOut(items=[_show_key(key) for key in keys])
 
     @router.post("/{source_id}/keys", status_code=201)
     async def create_key(source_id: SourceId, _principal: Annotated[Principal, writes]) -> NewKeyOut:
-        """Several may be valid at once: make the new one, move the senders over, revoke the old one."""
+        """Several may be valid at once."""
         async with deps.database.transaction() as tx:
             key = await store.create_key(tx, source_id)
         await deps.refresh_access()
         return NewKeyOut(write_key=key)
+
+    @router.post("/{source_id}/keys/{key_id}/rotate", status_code=201)
+    async def rotate_key(
+        source_id: SourceId, key_id: str, _principal: Annotated[Principal, writes], body: RotationIn | None = None
+    ) -> RotatedOut:
+        """A new key; the old one goes on for a day, or as long as you say, while the senders move over."""
+        valid_for_s = (body or RotationIn()).old_valid_for_s
+        async with deps.database.transaction() as tx:
+            key, old = await handlers.rotate_key(tx, store, source_id, key_id, old_valid_for_s=valid_for_s)
+        await deps.refresh_access()
+        return RotatedOut(write_key=key, old=_show_key(old))
 
     @router.delete("/{source_id}/keys/{key_id}", status_code=204)
     async def revoke_key(source_id: SourceId, key_id: str, _principal: Annotated[Principal, writes]) -> None:
@@ -236,6 +258,10 @@ def _add_keys(router: APIRouter, deps: ApiDeps) -> None:
         async with deps.database.transaction() as tx:
             await handlers.revoke_key(tx, store, source_id, key_id)
         await deps.refresh_access()
+
+
+def _show_key(key: WriteKey) -> KeyOut:
+    return KeyOut(id=key.id, created_at=key.created_at, revoked_at=key.revoked_at)
 
 
 def _make_id(name: str) -> str:

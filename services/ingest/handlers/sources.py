@@ -44,5 +44,13 @@ async def list_keys(tx: "Tx", store: SourceStore, source_id: str) -> list[WriteK
 
 async def revoke_key(tx: "Tx", store: SourceStore, source_id: str, key_id: str) -> None:
     """Raises KeyNotFound where the source has no such active key."""
-    if not await store.revoke_key(tx, source_id, key_id):
+    if await store.revoke_key(tx, source_id, key_id) is None:
         raise KeyNotFound("The source has no active key of that id.")
+
+
+async def rotate_key(tx: "Tx", store: SourceStore, source_id: str, key_id: str, *, old_valid_for_s: int) -> tuple[str, WriteKey]:
+    """A new key, and the old one with its end. Raises KeyNotFound where the source has no such active key."""
+    old = await store.revoke_key(tx, source_id, key_id, after_s=old_valid_for_s)
+    if old is None:
+        raise KeyNotFound("The source has no active key of that id.")
+    return await store.create_key(tx, source_id), old

@@ -62,8 +62,8 @@ class SourceStore(Protocol):
         """A new key, readable this once."""
         ...
 
-    async def revoke_key(self, tx: "Tx", source_id: str, key_id: str) -> bool:
-        """False where the source has no active key of that id."""
+    async def revoke_key(self, tx: "Tx", source_id: str, key_id: str, *, after_s: int = 0) -> "WriteKey | None":
+        """The key, which ends then, or sooner where that was said before. None: the source has no active key of that id."""
         ...
 
 

@@ -54,13 +54,15 @@ class PostgresSources:
     async def create_key(self, tx: "Tx", source_id: str) -> str:
         return await auth.create_write_key(tx, source_id)
 
-    async def revoke_key(self, tx: "Tx", source_id: str, key_id: str) -> bool:
-        revoked = await tx.fetch(
+    async def revoke_key(self, tx: "Tx", source_id: str, key_id: str, *, after_s: int = 0) -> WriteKey | None:
+        row = await tx.fetchrow(
             """
-            UPDATE access.write_keys SET revoked_at = now()
-            WHERE source_id = $1 AND left(encode(hash, 'hex'), 16) = $2 AND revoked_at IS NULL RETURNING 1
+            UPDATE access.write_keys SET revoked_at = least(revoked_at, now() + make_interval(secs => $3))
+            WHERE source_id = $1 AND left(encode(hash, 'hex'), 16) = $2 AND (revoked_at IS NULL OR revoked_at > now())
+            RETURNING left(encode(hash, 'hex'), 16) AS id, created_at, revoked_at
             """,
             source_id,
             key_id,
+            after_s,
         )
-        return bool(revoked)
+        return None if row is None else WriteKey(**dict(row))

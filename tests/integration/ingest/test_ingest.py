@@ -1,6 +1,7 @@
 """Acknowledged is durable, refused is parked, and people can see to sources: on real Kafka and PostgreSQL."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -133,6 +134,36 @@ class TestSources:
         statuses = [(await client.post("/v1/track", json=call, headers={"X-Write-Key": key})).status_code for key in keys]
         assert sorted(statuses) == [200, 401]
         assert (await client.delete(f"/v1/sources/{name}/keys/{listed[0]['id']}", headers=STAFF)).status_code == 404
+
+    async def test_a_rotated_key_goes_on_for_a_while_or_ends_at_once(self, ingest: Ingest) -> None:
+        client = ingest.client
+        name = f"site-{uuid4().hex[:6]}"
+        await client.post("/v1/sources", json={"name": name, "kind": "web"}, headers=STAFF)
+        first = (await client.post(f"/v1/sources/{name}/keys", headers=STAFF)).json()["write_key"]
+
+        async def list_keys() -> list[dict[str, Any]]:
+            items: list[dict[str, Any]] = (await client.get(f"/v1/sources/{name}/keys", headers=STAFF)).json()["items"]
+            return items
+
+        async def rotate(key_id: str, body: Any = None) -> httpx.Response:
+            return await client.post(f"/v1/sources/{name}/keys/{key_id}/rotate", json=body, headers=STAFF)
+
+        async def send(key: str) -> int:
+            call = {"userId": "u1", "event": "Store Visited"}
+            return (await client.post("/v1/track", json=call, headers={"X-Write-Key": key})).status_code
+
+        rotated = await rotate((await list_keys())[0]["id"])
+        assert rotated.status_code == 201
+        second, old = rotated.json()["write_key"], rotated.json()["old"]
+        assert timedelta(hours=23) < datetime.fromisoformat(old["revoked_at"]) - datetime.now(UTC) <= timedelta(hours=24)
+        assert [await send(key) for key in (first, second)] == [200, 200]
+
+        assert (await rotate(old["id"], {"old_valid_for_s": 7 * 86_400})).json()["old"] == old, "an end is never put off"
+        third = (await rotate(old["id"], {"old_valid_for_s": 0})).json()["write_key"]
+        assert [await send(key) for key in (first, second, third)] == [401, 200, 200]
+        assert (await rotate(old["id"])).status_code == 404
+        assert (await rotate("nobody", {"old_valid_for_s": -1})).status_code == 422
+        assert [key["revoked_at"] is None for key in await list_keys()] == [False, True, True, True]
 
     async def test_what_a_source_says_of_itself_counts_at_once(self, ingest: Ingest) -> None:
         name = f"shop-{uuid4().hex[:6]}"
