@@ -3,25 +3,20 @@
 Keys are 256 bits of entropy, so a plain hash can't be guessed back; looking one up by its hash leaks nothing through time.
 """
 
-import asyncio
 import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import astuple, dataclass, fields
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
-from libs.kit.db import DATABASE_ERRORS, is_retryable
 from libs.kit.errors import ConfigurationRefused, Forbidden, NotFound, Unauthorized, Unavailable
-from libs.kit.logging import get_logger
+from libs.kit.freshness import KeptFresh
 from libs.kit.scopes import ALL_SCOPES, KeyScope
 
 if TYPE_CHECKING:
     import asyncpg
 
     from libs.kit.db import Database, Tx
-
-_log = get_logger(__name__)
 
 DEV_WRITE_KEY = "dev-write-key"
 DEV_BROWSER_KEY = "dev-browser-key"
@@ -137,27 +132,17 @@ class AccessCache:
     def __init__(self, database: "Database", *, env: str = "local", refresh_s: float = _REFRESH_S) -> None:
         self._database = database
         self._production = env == "production"
-        self._refresh_s = refresh_s
         self._sources: dict[bytes, Source] | None = None
         self._sources_by_id: dict[str, Source] = {}
         self._principals: dict[bytes, Principal] = {}
-        self._task: asyncio.Task[None] | None = None
+        self._kept = KeptFresh(self.refresh, every_s=refresh_s, what="access keys")
 
     async def start(self) -> None:
         """Load, then keep fresh. With PostgreSQL away it starts empty and answers Unavailable until it could load once."""
-        try:
-            await self.refresh()
-        except DATABASE_ERRORS as error:
-            if not is_retryable(error):
-                raise
-            _log.warning("access_keys_unknown", reason=type(error).__name__)
-        self._task = asyncio.create_task(self._keep_fresh(), name="access-refresh")
+        await self._kept.start()
 
     async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+        await self._kept.close()
 
     async def refresh(self) -> None:
         async with self._database.connection() as connection:
@@ -191,22 +176,6 @@ class AccessCache:
         if self._sources is None:
             raise Unavailable("Keys can't be checked yet: the database is away.")
         return self._principals.get(hash_key(api_key))
-
-    async def _keep_fresh(self) -> None:
-        away = False
-        while True:
-            await asyncio.sleep(self._refresh_s)
-            try:
-                await self.refresh()
-            except ConfigurationRefused:
-                # Somebody put development keys into a running production: they open nothing, what was known before holds.
-                _log.error("development_keys_refused", hint="rapport keys revoke --dev")
-            except DATABASE_ERRORS as error:
-                if not away:
-                    _log.warning("access_keys_stale", reason=type(error).__name__)
-                away = True
-            else:
-                away = False
 
 
 def authorise(access: Access, authorization: str | None, scope: KeyScope | None) -> Principal:

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
-from libs.kit.db import DATABASE_ERRORS, Database, is_retryable
-from libs.kit.logging import get_logger
+from libs.kit.db import DATABASE_ERRORS, Database
+from libs.kit.freshness import KeptFresh
 from services.ingest.domain.plans import Plan
 from services.ingest.handlers.governance import Governance, LiveRules
 from services.ingest.handlers.plans import compile_version
@@ -14,8 +14,6 @@ from services.ingest.ports import PlanStore, SuppressionStore, TallyStore
 
 REFRESH_S = 2.0
 """A changed plan and a suppression count everywhere within 5 s: this, and the time of the queries."""
-
-_log = get_logger(__name__)
 
 
 @dataclass(slots=True)
@@ -36,13 +34,12 @@ class Upkeep:
     async def run(self) -> AsyncIterator["Upkeep"]:
         """Load first: a gateway that can't know who asked to be left alone doesn't start. Then keep fresh; flush at the end."""
         await self.refresh()
-        task = asyncio.create_task(self._keep(), name="ingest-upkeep")
+        kept = KeptFresh(self._keep, every_s=self.refresh_s, what="rules")
+        kept.go_on()
         try:
             yield self
         finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            await kept.close()
             with suppress(*DATABASE_ERRORS, TimeoutError):
                 await self.flush()
 
@@ -79,17 +76,5 @@ class Upkeep:
                 raise
 
     async def _keep(self) -> None:
-        is_away = False
-        while True:
-            await asyncio.sleep(self.refresh_s)
-            try:
-                await self.refresh()
-                await self.flush()
-            except DATABASE_ERRORS as error:
-                if not is_retryable(error):
-                    _log.error("rules_not_refreshed", reason=type(error).__name__)
-                elif not is_away:
-                    _log.warning("rules_stale", reason=type(error).__name__)
-                is_away = True
-            else:
-                is_away = False
+        await self.refresh()
+        await self.flush()

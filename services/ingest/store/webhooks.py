@@ -1,15 +1,13 @@
 """Endpoints of webhooks in PostgreSQL, and all of them in memory."""
 
-import asyncio
 import json
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from libs.kit.db import DATABASE_ERRORS, is_retryable
 from libs.kit.errors import Unavailable
+from libs.kit.freshness import KeptFresh
 from libs.kit.logging import get_logger
 from services.ingest.domain.webhooks.catalogue import find_provider
 from services.ingest.domain.webhooks.mappings import CompiledMapping, compile_mapping
@@ -163,10 +161,9 @@ class WebhookCache:
     def __init__(self, database: "Database", store: WebhookStore, *, refresh_s: float = _REFRESH_S) -> None:
         self._database = database
         self._store = store
-        self._refresh_s = refresh_s
         self._live: dict[tuple[str, str], LiveWebhook] | None = None
         self._stored: dict[tuple[str, str], StoredWebhook] = {}
-        self._task: asyncio.Task[None] | None = None
+        self._kept = KeptFresh(self.refresh, every_s=refresh_s, what="webhooks")
 
     def find_webhook(self, source_id: str, provider: str) -> LiveWebhook | None:
         if self._live is None:
@@ -175,19 +172,10 @@ class WebhookCache:
 
     async def start(self) -> None:
         """Load, then keep fresh. With PostgreSQL away it starts empty and answers Unavailable until it could load once."""
-        try:
-            await self.refresh()
-        except DATABASE_ERRORS as error:
-            if not is_retryable(error):
-                raise
-            _log.warning("webhooks_unknown", reason=type(error).__name__)
-        self._task = asyncio.create_task(self._keep_fresh(), name="webhooks-refresh")
+        await self._kept.start()
 
     async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+        await self._kept.close()
 
     async def refresh(self) -> None:
         """What hasn't changed stays as it is: compiling a mapping costs milliseconds."""
@@ -202,19 +190,6 @@ class WebhookCache:
         # One assignment each, so that a delivery never sees half of a refresh.
         self._stored = stored
         self._live = live
-
-    async def _keep_fresh(self) -> None:
-        away = False
-        while True:
-            await asyncio.sleep(self._refresh_s)
-            try:
-                await self.refresh()
-            except DATABASE_ERRORS as error:
-                if not away:
-                    _log.warning("webhooks_stale", reason=type(error).__name__)
-                away = True
-            else:
-                away = False
 
 
 def build_live(stored: StoredWebhook) -> LiveWebhook | None:
