@@ -1,7 +1,6 @@
 """What is known by heart outlives an absent database, and says once that it is old."""
 
 import asyncio
-from collections.abc import Iterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ from libs.kit.freshness import KeptFresh
 from tests.support.eventually import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
 AWAY = ConnectionRefusedError("nobody listens")
 
