@@ -74,6 +74,10 @@ format: $(READY) ## Format and fix what can be fixed by itself
 bench-ingest: $(READY) ## Measure the gateway and the broker alone, with wrk
 	$(BIN)/python -m bench.ingest $(ARGS)
 
+.PHONY: bench-profile
+bench-profile: $(READY) ## Measure the profile service alone: touchpoints to views, and reading them
+	$(BIN)/python -m bench.profile $(ARGS)
+
 .PHONY: bench
 bench: $(READY) ## Measure speed; writes bench/reports/latest.json
 	$(BIN)/python -m bench $(ARGS)

@@ -31,19 +31,21 @@ SEGMENTS: tuple[dict[str, Any], ...] = (
 )
 
 
-Spread = Literal["zipf", "uniform"]
+Spread = Literal["zipf", "uniform", "once"]
 
 
 class ShopLoad:
     """Calls of about 600 bytes by `customers` customers, a device each; every fifth is an order.
 
     `zipf` is how shops are visited: the n-th busiest customer comes 1/n times as often as the first, and whoever
-    is there now makes several calls. `uniform` is the worst case: nearly every call of a poll is somebody else's.
+    is there now makes several calls. `uniform` is the worst case: nearly every call of a poll is somebody else's. With `once`
+    every call is of a customer who was never seen before.
     """
 
     def __init__(self, seed: int, customers: int, spread: Spread = "zipf") -> None:
         self._random = Random(seed)
         self._customers = range(customers)
+        self._spread = spread
         busyness = (1 / (rank + 1) if spread == "zipf" else 1.0 for rank in self._customers)
         self._cumulated = list(itertools.accumulate(busyness))
         self._seed = seed
@@ -54,7 +56,10 @@ class ShopLoad:
     def make_call(self) -> dict[str, Any]:
         random = self._random
         self._number += 1
-        customer = random.choices(self._customers, cum_weights=self._cumulated)[0]
+        if self._spread == "once":
+            customer = self._seed * 100_000_000 + self._number
+        else:
+            customer = random.choices(self._customers, cum_weights=self._cumulated)[0]
         self.seen.add(customer)
         at = self._now - timedelta(seconds=random.random() * 86_400 * 30)
         call: dict[str, Any] = {
