@@ -19,7 +19,8 @@ CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance,
 
 
 def try_out(operation: Any) -> None:
-    @settings(deadline=None, max_examples=25, suppress_health_check=list(HealthCheck))
+    # Each example is a request to a running platform: a tenth of what the profile allows.
+    @settings(deadline=None, max_examples=settings.default.max_examples // 10, suppress_health_check=list(HealthCheck))
     @given(operation.as_strategy())
     def answers_as_documented(case: Case) -> None:
         case.call_and_validate(headers=STAFF, checks=CHECKS)
