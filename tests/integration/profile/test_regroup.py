@@ -1,12 +1,14 @@
 """Merge, split and bans by command on real PostgreSQL: what is written, told, refused, and undone."""
 
 import asyncio
+from collections import Counter
 from datetime import timedelta
 from random import Random
 from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from services.profile.errors import (
     BanNotFound,
@@ -24,6 +26,8 @@ from tests.integration.profile.driving import (
     make_order,
     make_touchpoint,
 )
+from tests.integration.profile.test_delivery import NAMES, SCORE, make_history
+from tests.support.profile_reference import ProfileReference
 
 
 async def view_of(profiles: Profiles, name: Any) -> dict[str, Any]:
@@ -207,3 +211,41 @@ async def test_commands_and_touchpoints_at_once_leave_one_owner_for_every_fragme
     apart = await profiles.fetch("SELECT a, b FROM bans WHERE void_until = 'infinity'")
     assert apart
     assert all(members[row["a"]] != members[row["b"]] for row in apart)
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_after_any_merges_and_splits_each_view_is_what_its_own_identifiers_tell(profiles: Profiles, seed: int) -> None:
+    random = Random(seed)
+    history = {touchpoint.id: touchpoint for touchpoint in make_history(random, 60)}
+    waiting, done = list(history.values()), Counter[str]()
+    while waiting:
+        await profiles.apply(waiting.pop())
+        one, other = random.sample(NAMES, 2)
+        try:
+            if random.random() < 0.5:
+                await profiles.merge(one, other)
+                done["merge"] += 1
+            else:
+                _, ban = await profiles.split(one, one)
+                done["split"] += 1
+                if random.random() < 0.5:
+                    await profiles.lift(ban)
+        except (SameProfile, IdentifiersBanned, OnlyIdentifier, ProfileNotFound):
+            done["refused"] += 1
+    assert min(done["merge"], done["split"]) > 0
+    folded: dict[Any, list[Any]] = {}
+    for row in await profiles.fetch("SELECT t.id, f.profile_id FROM timeline t JOIN fragments f ON f.id = t.fragment"):
+        folded.setdefault(row["profile_id"], []).append(row["id"])
+    assert sum(map(len, folded.values())) == len(history)
+    anybody = make_identifier("x9")
+    for row in await profiles.fetch("SELECT id FROM profiles WHERE version > 0 AND absorbed_into IS NULL"):
+        reference = ProfileReference(SCORE)
+        for id_ in folded.get(row["id"], ()):
+            reference.feed(replace(history[id_], identifiers=(anybody,)))
+        wanted = reference.view(anybody.kind, anybody.value)
+        found = await view_of(profiles, row["id"])
+        if wanted is None:
+            assert (found["first_seen_at"], found["aggregates"]["orders"]["count"]) == (None, 0)
+        else:
+            for member in ("aggregates", "first_seen_at", "last_seen_at"):
+                assert found[member] == wanted[member]

@@ -181,3 +181,18 @@ async def test_an_identifier_that_left_with_nothing_can_be_edited_and_shown(serv
     assert done.json()["split"]["last_seen_at"] is None
     edited = await service.client.patch("/v1/profiles/email:e1/traits", json={"plan": "gold"})
     assert (edited.status_code, edited.json()["traits"]) == (200, {"plan": "gold", "email": "e1"})
+
+
+@pytest.mark.parametrize("cursor", ["WzFlNDAwXQ", "Wy0xXQ", "WzkyMjMzNzIwMzY4NTQ3NzU4MDgwXQ", "WyJhIl0", "?"])
+async def test_any_cursor_is_answered(service: Service, cursor: str) -> None:
+    answer = await service.get("/v1/identity/bans", cursor=cursor)
+    assert answer.status_code in (200, 422), answer.text
+
+
+@pytest.mark.parametrize("reason", [b'"\\ud800"', b'"' + b"x" * 501 + b'"', b"7", b'"\\u0000"'])
+async def test_a_reason_that_cannot_be_kept_is_refused(service: Service, reason: bytes) -> None:
+    await make_two(service)
+    body = b'{"other":"email:e1","reason":%b}' % reason
+    headers = {"Content-Type": "application/json"}
+    answer = await service.client.post("/v1/profiles/user_id:u1/merge", content=body, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
