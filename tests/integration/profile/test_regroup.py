@@ -191,7 +191,7 @@ async def test_commands_and_touchpoints_at_once_leave_one_owner_for_every_fragme
             elif turn % 3 == 1:
                 await profiles.split(one, other)
             else:
-                await profiles.apply(make_touchpoint(1000 + turn, one, other, minute=1000 + turn))
+                await profiles.apply(make_touchpoint(1000 + turn, one, other, f"x{100 + turn}", minute=1000 + turn))
         except (SameProfile, IdentifiersBanned, IdentifierNotHeld, OnlyIdentifier):
             return
 

@@ -1,6 +1,8 @@
 """Merge, split, bans and history over HTTP: dry runs, keys, problems, and what is told."""
 
+import asyncio
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -196,3 +198,25 @@ async def test_a_reason_that_cannot_be_kept_is_refused(service: Service, reason:
     headers = {"Content-Type": "application/json"}
     answer = await service.client.post("/v1/profiles/user_id:u1/merge", content=body, headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
+
+
+async def test_a_command_sent_twice_at_once_is_done_once(service: Service) -> None:
+    await make_two(service)
+    body = {"identifier": {"kind": "email", "value": "e1"}, **REASON}
+    await post(service, "user_id:u1/merge", {"other": "email:e1", **REASON})
+    first, second = await asyncio.gather(*(post(service, "user_id:u1/split", body, key="k1") for _ in range(2)))
+    assert (first.status_code, first.content) == (200, second.content)
+    assert len((await service.get("/v1/identity/bans")).json()["items"]) == 1
+
+
+async def test_while_the_broker_is_away_a_command_is_done_and_told_once_it_is_back(service: Service) -> None:
+    await make_two(service)
+    service.broker.down = True
+    done = await post(service, "user_id:u1/merge", {"other": "email:e1", **REASON})
+    assert done.status_code == 200, done.text
+    assert await service.view("email:e1") == done.json()["profile"]
+    assert len(service.told()) == 2
+    service.broker.down = False
+    await eventually(lambda: count_told(service), until=lambda told: told == 4)
+    merged = [record for record in service.told() if record.causes == ("merge",)]
+    assert {record.absorbed_into for record in merged} == {None, UUID(done.json()["profile"]["id"])}
