@@ -1,6 +1,7 @@
 """Merge, split, bans and history over HTTP: dry runs, keys, problems, and what is told."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -220,3 +221,28 @@ async def test_while_the_broker_is_away_a_command_is_done_and_told_once_it_is_ba
     await eventually(lambda: count_told(service), until=lambda told: told == 4)
     merged = [record for record in service.told() if record.causes == ("merge",)]
     assert {record.absorbed_into for record in merged} == {None, UUID(done.json()["profile"]["id"])}
+
+
+async def test_the_page_says_that_a_command_linked_and_leaves_out_what_a_split_made_void(service: Service) -> None:
+    sent = [make_touchpoint(1, "u1", "e1", "d1"), make_touchpoint(2, "x1")]
+    for one in sent:
+        await service.send(one)
+        await service.view("user_id:u1", one)
+    await post(service, "user_id:u1/merge", {"other": "device_id:x1", **REASON})
+    shown = await service.client.get("/", params={"q": "u1"}, auth=("anything", READ_KEY))
+    assert "<em>a command</em>" in shown.text
+    assert "1 profile was merged into this one." in shown.text
+    assert is_linked(shown.text, "user_id u1", "email e1")
+    parted = await post(service, "user_id:u1/split", {"identifier": {"kind": "email", "value": "e1"}, **REASON})
+    assert (await service.client.delete(f"/v1/identity/bans/{parted.json()['ban_id']}")).status_code == 204
+    now = datetime.now(UTC) + timedelta(seconds=1)
+    again = make_touchpoint(3, "e1", "d1", received_at=now, occurred_at=now)
+    await service.send(again)
+    assert len((await service.view("email:e1", again))["identifiers"]) == 4
+    shown = await service.client.get("/", params={"q": "u1"}, auth=("anything", READ_KEY))
+    assert is_linked(shown.text, "email e1", "anonymous_id d1")
+    assert not is_linked(shown.text, "user_id u1", "email e1")
+
+
+def is_linked(page: str, one: str, other: str) -> bool:
+    return f"{one} and {other} were" in page or f"{other} and {one} were" in page
