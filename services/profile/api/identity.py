@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 from uuid import UUID
 
 import msgspec
@@ -23,7 +23,14 @@ from services.profile.api.deps import ApiDeps
 from services.profile.api.edits import IdempotencyKey, Writes
 from services.profile.api.lists import LAST_APPLIED, Cursor, Limit, Reads, answer_page
 from services.profile.api.shapes import show_ban
-from services.profile.handlers.regroup_profiles import Command, Regroupment, lift_ban, merge_profiles, split_profile
+from services.profile.handlers.regroup_profiles import (
+    Command,
+    Regroupment,
+    count_command,
+    lift_ban,
+    merge_profiles,
+    split_profile,
+)
 from services.profile.store.commands import describe_fragments, load_bans
 
 _SCOPE = "identity"
@@ -101,7 +108,7 @@ def _add_commands(router: APIRouter, deps: ApiDeps) -> None:
             made = await merge_profiles(tx, one, other, command, deps.regrouping)
             return {"profile": Raw(made.profile), "absorbed_id": made.other_id}, made.outgoing
 
-        return await _run(deps, f"merge {ref}", body, principal, key, run)
+        return await _run(deps, ("merge", ref), body, principal, key, run)
 
     @router.post("/profiles/{ref}/split")
     async def post_split(ref: str, body: SplitRequest, principal: Writes, key: IdempotencyKey = None) -> Response:
@@ -112,7 +119,7 @@ def _add_commands(router: APIRouter, deps: ApiDeps) -> None:
             made: Regroupment = await split_profile(tx, target, identifier, command, deps.regrouping)
             return {"profile": Raw(made.profile), "split": Raw(made.other or b"null"), "ban_id": command.id}, made.outgoing
 
-        return await _run(deps, f"split {ref}", body, principal, key, run)
+        return await _run(deps, ("split", ref), body, principal, key, run)
 
 
 def _parse_identifier(named: IdentifierNamed, region: str) -> tuple[str, str]:
@@ -126,7 +133,12 @@ def _parse_identifier(named: IdentifierNamed, region: str) -> tuple[str, str]:
 
 
 async def _run(
-    deps: ApiDeps, route: str, body: MergeRequest | SplitRequest, principal: Principal, key: str | None, run: Run
+    deps: ApiDeps,
+    route: tuple[Literal["merge", "split"], str],
+    body: MergeRequest | SplitRequest,
+    principal: Principal,
+    key: str | None,
+    run: Run,
 ) -> Response:
     """One transaction: claim the key, lock, regroup, remember the answer, stage the records; publish after the commit.
 
@@ -144,12 +156,13 @@ async def _run(
         async with deps.database.transaction() as tx:
             if body.dry_run:
                 _undo(await regroup())
-            given = f"{route}\n{body.model_dump_json()}".encode()
+            given = f"{' '.join(route)}\n{body.model_dump_json()}".encode()
             answer = await answer_once(tx, key, f"{_SCOPE}:{principal.name}", given, deps.clock.now(), regroup)
             staged = await deps.outbox.stage(tx, outgoing)
     except _UndoneError as undone:
         return undone.answer.to_response()
     if staged is not None:
+        count_command(route[0])
         # It is done; while the broker is away the worker's sweep tells it later.
         with suppress(PublishFailed):
             await deps.outbox.publish(staged, outgoing)

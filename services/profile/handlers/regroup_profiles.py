@@ -5,7 +5,7 @@ The order of locks is `open_graph`'s: profile rows, sorted, in one statement; th
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 from uuid import UUID
 
 from libs.events.envelope import Outgoing
@@ -105,7 +105,6 @@ async def merge_profiles(tx: Tx, one: Target, other: Target, command: Command, r
     )
     await _write(tx, rows, moved, told, moment, regrouping)
     await applying.graph.index_traits(tx, {survivor.id: compute_trait_keys(survivor.core), gone.id: ()})
-    MERGES.inc()
     return Regroupment(views[0], gone.id, None, outgoing)
 
 
@@ -132,7 +131,6 @@ async def split_profile(
     moved = {fragment: part.id for part in parts if part is not group for fragment in part.nodes}
     await _write(tx, rows, moved, _describe_split(parted, leaving, command, position), moment, regrouping)
     await applying.graph.index_traits(tx, {part.id: compute_trait_keys(part.core) for part in parts})
-    SPLITS.inc()
     return Regroupment(views[0], parted.departed.id, views[1], outgoing)
 
 
@@ -148,6 +146,12 @@ async def lift_ban(tx: Tx, ban_id: UUID, regrouping: Regrouping) -> None:
         raise BanNotFound("No ban in force has this id.")
     lift_bans(group.nodes[fragment], lifted - {fragment}, to_micros(now))
     await regrouping.commands.save_nodes(tx, group)
+
+
+def count_command(kind: Literal["merge", "split"]) -> None:
+    """Once it is committed; a dry run isn't."""
+    VERSIONS.labels(kind).inc()
+    (MERGES if kind == "merge" else SPLITS).inc()
 
 
 def _refuse(reason: str) -> MergeRefused | IdentifiersBanned:
@@ -253,7 +257,6 @@ def _tell(
         rows.append(ProfileRow(group, causes, regrouped=True, identifiers=identifiers))
         views.append(render_view(group.id, group.version, moment.text, identifiers, group.core, group.facets))
         outgoing += records
-    VERSIONS.labels(causes[0]).inc(len(groups))
     return rows, views, outgoing
 
 
