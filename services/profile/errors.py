@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from libs.kit.errors import Internal, NotFound
+from libs.kit.errors import Conflict, Internal, Invalid, NotFound
 
 
 class ProfileNotFound(NotFound):
@@ -17,3 +17,45 @@ class EditNotApplied(Internal):
 
     code: ClassVar[str] = "edit_not_applied"
     title: ClassVar[str] = "The edit couldn't be applied"
+
+
+class SameProfile(Conflict):
+    """Both references lead to one profile: there is nothing to merge."""
+
+    code: ClassVar[str] = "same_profile"
+    title: ClassVar[str] = "Both are one profile already"
+
+
+class MergeRefused(Conflict):
+    """A rule of identity keeps the two apart: a limit of identifiers, or a device that nobody is to be linked with."""
+
+    code: ClassVar[str] = "merge_refused"
+    title: ClassVar[str] = "The profiles may not become one"
+
+
+class IdentifiersBanned(Conflict):
+    """An identifier of one profile was split from one of the other's, and the ban stands."""
+
+    code: ClassVar[str] = "identifiers_banned"
+    title: ClassVar[str] = "A ban keeps the profiles apart"
+
+
+class IdentifierNotHeld(Invalid):
+    """The profile has no such live identifier."""
+
+    code: ClassVar[str] = "identifier_not_held"
+    title: ClassVar[str] = "The profile doesn't have this identifier"
+
+
+class OnlyIdentifier(Conflict):
+    """There is no other live identifier to be split from."""
+
+    code: ClassVar[str] = "only_identifier"
+    title: ClassVar[str] = "The profile has no other identifier"
+
+
+class BanNotFound(NotFound):
+    """No ban in force has this id: it was lifted, or never was."""
+
+    code: ClassVar[str] = "ban_not_found"
+    title: ClassVar[str] = "No such ban"

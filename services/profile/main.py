@@ -16,6 +16,7 @@ from libs.kit.process import exit_with, run_from_command_line
 from libs.messaging.consumer import BatchConsumer
 from libs.messaging.kafka_source import KafkaSource
 from libs.messaging.policy import ConsumerPolicy
+from libs.messaging.ports import Outbox
 from libs.subscriber import Arrivals
 from services.profile.adapters.dismissals import DismissingOutbox
 from services.profile.adapters.sentiment import VaderSentiment
@@ -26,8 +27,10 @@ from services.profile.consumer import GROUP, build_handlers
 from services.profile.domain.identity import Rules
 from services.profile.handlers.apply_touchpoints import Applying
 from services.profile.handlers.fold_profiles import ProfileWork, fold_profiles
+from services.profile.handlers.regroup_profiles import Regrouping
 from services.profile.handlers.tell_profiles import build_present
 from services.profile.settings import Settings
+from services.profile.store.commands import PostgresCommands
 from services.profile.store.facets import PostgresFacets
 from services.profile.store.graph import PostgresGraph
 from services.profile.store.outcomes import find_outcomes, load_generation
@@ -79,7 +82,8 @@ async def build(settings: Settings) -> AsyncIterator[Deps]:
         )
         upkeep = Upkeep(runtime.database, flusher, runtime.clock, settings.facets_flush_interval_s)
         try:
-            yield Deps(settings, runtime, consumer, upkeep, _build_api_deps(settings, runtime, reader))
+            regrouping = Regrouping(applying, PostgresCommands())
+            yield Deps(settings, runtime, consumer, upkeep, _build_api_deps(settings, runtime, reader, outbox, regrouping))
         finally:
             await reader.close()
             await arrivals.close()
@@ -103,7 +107,7 @@ def _build_applying(settings: Settings, runtime: Runtime, generation: int) -> Ap
     )
 
 
-def _build_api_deps(settings: Settings, runtime: Runtime, reader: Reader) -> ApiDeps:
+def _build_api_deps(settings: Settings, runtime: Runtime, reader: Reader, outbox: Outbox, regrouping: Regrouping) -> ApiDeps:
     return ApiDeps(
         database=runtime.database,
         publisher=runtime.publisher,
@@ -114,6 +118,8 @@ def _build_api_deps(settings: Settings, runtime: Runtime, reader: Reader) -> Api
         new_id=runtime.new_id,
         env=settings.platform.env,
         region=settings.platform.default_region,
+        outbox=outbox,
+        regrouping=regrouping,
     )
 
 

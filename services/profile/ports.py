@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 from uuid import UUID
 
 from msgspec import Struct
@@ -11,6 +11,7 @@ from libs.events.profiles import Cause
 from libs.events.touchpoints import TouchpointRecorded
 from libs.kit.db import Tx
 from services.profile.domain.graph import EpochOpened, Graph, Group, Node
+from services.profile.domain.regrouping import Together
 from services.profile.domain.views import NO_IDENTIFIERS, FacetRow
 
 ProfileGroup = Group[TouchpointRecorded]
@@ -89,6 +90,50 @@ class GraphStore(Protocol):
 
     async def index_traits(self, tx: Tx, keys: Mapping[UUID, Sequence[int]]) -> None:
         """Replace what a profile is found by; an empty sequence takes it out."""
+        ...
+
+
+class Regrouped(Struct, frozen=True):
+    """A merge or split by command. `other_id` was absorbed by, or left, `profile_id`; `fragments` are those the command named.
+
+    `banned`: the pairs that mustn't meet again until the ban, which has the command's id, is lifted.
+    """
+
+    id: UUID
+    kind: Literal["merge", "split"]
+    position: int
+    reason: str
+    actor: str
+    profile_id: UUID
+    other_id: UUID
+    fragments: tuple[UUID, ...]
+    links: tuple[Together, ...]
+    banned: tuple[tuple[UUID, UUID], ...] = ()
+
+
+class CommandStore(Protocol):
+    """What commands of identity look up and write beside the graph. All under the locks of the profiles concerned."""
+
+    async def find_foundings(self, tx: Tx, profile_ids: Collection[UUID]) -> dict[UUID, UUID]:
+        """Profile -> the fragment that founded it, of those that exist."""
+        ...
+
+    async def find_owners(self, tx: Tx, fragments: Collection[UUID]) -> dict[UUID, UUID]:
+        """Fragment -> its profile. As `GraphStore.locate`, by the fragment itself."""
+        ...
+
+    async def save_regrouped(self, tx: Tx, command: Regrouped, now: datetime) -> None: ...
+
+    async def find_ban(self, tx: Tx, ban_id: UUID) -> UUID | None:
+        """The fragment that a ban in force keeps apart, on whose node the ban stands."""
+        ...
+
+    async def lift_ban(self, tx: Tx, ban_id: UUID, now: datetime) -> set[UUID]:
+        """Its links count again if received later; the fragments of its pairs."""
+        ...
+
+    async def save_nodes(self, tx: Tx, group: ProfileGroup) -> None:
+        """Of a profile that reads as before: no version."""
         ...
 
 

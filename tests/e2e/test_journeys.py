@@ -181,3 +181,52 @@ async def test_staff_routes_want_a_key(visitor: Visitor, name: str) -> None:
     ):
         answer = await visitor.client.get(f"{visitor.urls[service]}{path}")
         assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized"), service
+
+
+async def test_a_wrong_merge_is_undone_everywhere_and_a_right_one_joins_everything(visitor: Visitor, name: str) -> None:
+    one, other, address = name, f"x-{name}", f"{name}@mail.example"
+    rule = {"did": f"Toured {name}", "times": {"gte": 2}}
+    made = await visitor.command("segmentation", "/v1/segments", {"id": name, "name": "Tourists", "rule": rule})
+    assert made.status_code == 201, made.text
+    toured = {"name": f"Toured {name}", "occurred_at": "2026-03-02T10:00:00Z"}
+    mail = {"identifiers": {"email": address}}
+    _, first = await visitor.send(order(one, f"a-{name}", 30.00), toured | {"identifiers": {"user_id": one}})
+    _, second = await visitor.send(order(other, f"b-{name}", 12.00) | mail, toured | mail)
+    before = await visitor.profile(f"user_id:{one}", wait_for=first, facets=True)
+    apart = await visitor.profile(f"email:{address}", wait_for=second, facets=True)
+    assert [shown(view, name) for view in (before, apart)] == [(30, False, {"EUR": 3000}), (12, False, {"EUR": 1200})]
+    joined = await visitor.command(
+        "profile", f"/v1/profiles/user_id:{one}/merge", {"other": f"email:{address}", "reason": "test"}
+    )
+    assert joined.status_code == 200, joined.text
+    merged = await visitor.profile(f"user_id:{one}", wait_for=first, facets=True)
+    assert shown(merged, name) == (42, True, {"EUR": 4200})
+    member = await visitor.read("loyalty", f"/v1/members/email:{quote(address)}")
+    assert member["balance"] == 42
+    parted = await visitor.command(
+        "profile",
+        f"/v1/profiles/user_id:{one}/split",
+        {"identifier": {"kind": "email", "value": address}, "reason": "two people after all"},
+    )
+    assert parted.status_code == 200, parted.text
+    views = [await visitor.profile(ref, wait_for=first, facets=True) for ref in (f"user_id:{one}", f"email:{address}")]
+    assert [shown(view, name) for view in views] == [(30, False, {"EUR": 3000}), (12, False, {"EUR": 1200})]
+    assert [view["id"] for view in views] == [before["id"], apart["id"]]
+    for ref, view, points in ((f"user_id:{one}", before, 30), (f"email:{address}", apart, 12)):
+        quoted = quote(ref, safe="")
+        assert (await visitor.read("loyalty", f"/v1/members/{quoted}"))["balance"] == points
+        memberships = await visitor.read("segmentation", f"/v1/memberships/{quoted}")
+        assert (memberships["profile_id"], [one["id"] for one in memberships["segments"] if one["id"] == name]) == (
+            view["id"],
+            [],
+        )
+        timeline = await visitor.read("profile", f"/v1/profiles/{quoted}/timeline")
+        assert sorted(item["name"] for item in timeline["items"]) == ["Order Completed", f"Toured {name}"]
+        history = await visitor.read("profile", f"/v1/profiles/{quoted}/history")
+        assert [item["kind"] for item in history["items"]] == ["split", "merge"]
+
+
+def shown(view: dict[str, Any], segment: str) -> tuple[int, bool, dict[str, int]]:
+    """Points, whether in the segment, and money: what the services say of a customer."""
+    inside = segment in [one["id"] for one in view["segments"]]
+    return view["loyalty"]["balance"], inside, view["aggregates"]["orders"]["net_minor"]

@@ -8,6 +8,7 @@ from libs.kit.http import create_app as create_kit_app
 from services.profile.api.deps import ApiDeps
 from services.profile.api.edits import build_edits_router
 from services.profile.api.hot import add_hot_routes
+from services.profile.api.identity import build_identity_router
 from services.profile.api.lists import build_lists_router
 from services.profile.api.page import build_page_router
 
@@ -23,5 +24,6 @@ def create_profile_app(deps: ApiDeps, health: Health, clock: Clock) -> FastAPI:
     add_hot_routes(app, deps)
     app.include_router(build_lists_router(deps))
     app.include_router(build_edits_router(deps))
+    app.include_router(build_identity_router(deps))
     app.include_router(build_page_router(deps))
     return app

@@ -7,8 +7,9 @@ from libs.kit.auth import Access
 from libs.kit.clock import Clock
 from libs.kit.db import Database
 from libs.kit.ids import IdFactory
-from libs.messaging.ports import Publisher
+from libs.messaging.ports import Outbox, Publisher
 from services.profile.api.reading import Reader
+from services.profile.handlers.regroup_profiles import Regrouping
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,3 +25,5 @@ class ApiDeps:
     new_id: IdFactory
     env: str
     region: str
+    outbox: Outbox
+    regrouping: Regrouping

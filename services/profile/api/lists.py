@@ -36,7 +36,7 @@ from services.profile.store.timeline import (
 from services.profile.store.views import load_by_id, load_page
 
 _TRAIT = "trait."
-_LAST_APPLIED = (1 << 63) - 1
+LAST_APPLIED = (1 << 63) - 1
 _LAST_REASON = "\U0010ffff"
 _encode = msgspec.json.Encoder().encode
 
@@ -74,11 +74,11 @@ def build_lists_router(deps: ApiDeps) -> APIRouter:
     ) -> Response:
         """Identifiers that gave way, with the reason and the touchpoint, newest first."""
         headers = await deps.reader.wait(build_wait(wait_for, wait_ms, None))
-        before = decode_cursor(cursor, int, str) if cursor else (_LAST_APPLIED, _LAST_REASON)
+        before = decode_cursor(cursor, int, str) if cursor else (LAST_APPLIED, _LAST_REASON)
         async with deps.database.connection() as connection:
             rows = await load_refusals(connection, (before[0], before[1]), limit + 1)
         last = rows[limit - 1] if len(rows) > limit else None
-        return _answer([show_refusal(row) for row in rows[:limit]], (last[0], last[2]) if last else None, headers)
+        return answer_page([show_refusal(row) for row in rows[:limit]], (last[0], last[2]) if last else None, headers)
 
     return router
 
@@ -97,20 +97,20 @@ def _add_profile_lists(router: APIRouter, deps: ApiDeps) -> None:
             rows = await load_timeline(connection, found.profile.id, wanted, before, query.limit + 1)
         last = rows[query.limit - 1] if len(rows) > query.limit else None
         items = [show_touchpoint(row, with_context=query.include == "context") for row in rows[: query.limit]]
-        return _answer(items, (to_micros(last[1]), last[2]) if last else None, _list_headers(found, "timeline"))
+        return answer_page(items, (to_micros(last[1]), last[2]) if last else None, _list_headers(found, "timeline"))
 
     @router.get("/profiles/{ref}/history")
     async def list_history(
         ref: str, _: Reads, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None, wait_for: WaitFor = None, wait_ms: WaitMs = None
     ) -> Response:
-        """The merges that made the profile, each with its cause, newest first."""
-        before = decode_cursor(cursor, int, UUID) if cursor else (_LAST_APPLIED, LAST_ID)
+        """The merges and splits that made the profile, each with its cause, newest first."""
+        before = decode_cursor(cursor, int, UUID) if cursor else (LAST_APPLIED, LAST_ID)
         found = await deps.reader.get(ref, build_wait(wait_for, wait_ms, None))
         async with deps.database.connection() as connection:
             rows = await load_history(connection, found.profile.id, (before[0], before[1]), limit + 1)
         last = rows[limit - 1] if len(rows) > limit else None
         items = [show_history(row) for row in rows[:limit]]
-        return _answer(items, (last[0], last[1]) if last else None, _list_headers(found, "history"))
+        return answer_page(items, (last[0], last[1]) if last else None, _list_headers(found, "history"))
 
 
 def _add_searches(router: APIRouter, deps: ApiDeps) -> None:
@@ -122,7 +122,7 @@ def _add_searches(router: APIRouter, deps: ApiDeps) -> None:
             {"ref": ref, "profile": Raw(render_stored(profile)) if profile is not None else None}
             for ref, profile in zip(body.refs, found, strict=True)
         ]
-        return _answer(items, None, {})
+        return answer_page(items, None, {})
 
     @router.get("/profiles")
     async def search_profiles(
@@ -140,9 +140,9 @@ def _add_searches(router: APIRouter, deps: ApiDeps) -> None:
         traits = {name.removeprefix(_TRAIT): value for name, value in request.query_params.items() if name.startswith(_TRAIT)}
         if q is not None:
             found = sorted(await find_by_identifier(deps, q), key=lambda profile: profile.id)
-            return _answer(_show(found, traits), None, headers)
+            return answer_page(_show(found, traits), None, headers)
         profiles, last = await _find_page(deps, traits, after, limit)
-        return _answer(_show(profiles, traits), (last,) if last is not None else None, headers)
+        return answer_page(_show(profiles, traits), (last,) if last is not None else None, headers)
 
 
 async def _find_page(
@@ -190,7 +190,7 @@ def _list_headers(found: Found, name: str) -> dict[str, str]:
     return headers
 
 
-def _answer(items: Sequence[Any], last: Sequence[str | int | UUID] | None, headers: dict[str, str]) -> Response:
+def answer_page(items: Sequence[Any], last: Sequence[str | int | UUID] | None, headers: dict[str, str]) -> Response:
     page = Page(items, encode_cursor(last) if last is not None else None)
     return Response(_encode(page), media_type="application/json", headers=headers)
 

@@ -140,10 +140,17 @@ async def _load_details(deps: ApiDeps, profile: StoredProfile) -> dict[str, Any]
         links = await load_links(connection, list(named))
         merges = await load_history(connection, profile.id, ((1 << 63) - 1, LAST_ID), 500)
     shown = [
-        {"a": named[a], "b": named[b], "by_alias": by_alias, "at": at.isoformat(), "name": name, "channel": channel}
-        for a, b, by_alias, _, at, name, channel in links
+        {
+            "a": named[a],
+            "b": named[b],
+            "by_alias": by_alias,
+            "at": at.isoformat(),
+            "name": name if by else "a command",
+            "channel": channel,
+        }
+        for a, b, by_alias, by, at, name, channel in links
     ]
-    return {"links": shown, "merges": len(merges), "items": await _load_items(deps, profile)}
+    return {"links": shown, "merges": sum(row[2] == "merge" for row in merges), "items": await _load_items(deps, profile)}
 
 
 async def _load_items(deps: ApiDeps, profile: StoredProfile) -> list[dict[str, Any]]:

@@ -1,6 +1,6 @@
 """How journal rows read in lists: timeline, history, refusals, links."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -42,7 +42,11 @@ class TimelineItem(msgspec.Struct, omit_defaults=True, kw_only=True):
 
 
 class HistoryItem(msgspec.Struct, kw_only=True):
-    """`other_id` became part of `profile_id`; `identifiers` are the two that the cause named together."""
+    """`other_id` became part of `profile_id`, or left it.
+
+    `identifiers` are the two that the cause of a merge put together, or the one that a split took out. A command's cause has
+    its `reason` and `actor`, the name of the API key it came with.
+    """
 
     id: str
     kind: str
@@ -62,6 +66,24 @@ class RefusalItem(msgspec.Struct, kw_only=True):
     reason: str
     identifiers: list[ShownNode]
     kept_by: ShownNode
+
+
+class BanItem(msgspec.Struct, kw_only=True):
+    """`identifier` was split off and is kept from all of `against` until the ban is lifted."""
+
+    id: UUID
+    at: str
+    reason: str
+    actor: str
+    identifier: ShownNode
+    against: list[ShownNode]
+
+
+def show_ban(row: Any, described: Mapping[UUID, tuple[str, str]]) -> BanItem:
+    """A row of `load_bans`; `described`: fragment -> kind and value."""
+    _, ban_id, at, reason, actor, fragment, against = row
+    shown = [ShownNode(*described[one], one) for one in (fragment, *against)]
+    return BanItem(id=ban_id, at=format_utc(at), reason=reason, actor=actor, identifier=shown[0], against=shown[1:])
 
 
 def show_touchpoint(row: Any, *, with_context: bool) -> TimelineItem:
@@ -89,8 +111,8 @@ def show_touchpoint(row: Any, *, with_context: bool) -> TimelineItem:
 
 def show_history(row: Any) -> HistoryItem:
     """A row of `load_history`."""
-    applied, other_id, kind, profile_id, touchpoint_id, reason, at, kinds, values, fragments = row
-    cause: dict[str, object] = {"kind": "command", "reason": reason}
+    applied, other_id, kind, profile_id, touchpoint_id, reason, at, kinds, values, fragments, command_id, actor = row
+    cause: dict[str, object] = {"kind": "command", "command_id": command_id, "reason": reason, "actor": actor}
     if touchpoint_id is not None:
         cause = {"kind": "touchpoint", "touchpoint_id": touchpoint_id}
     return HistoryItem(

@@ -26,7 +26,7 @@ class _Consent(msgspec.Struct):
 
 
 class _View(msgspec.Struct):
-    last_seen_at: str
+    last_seen_at: str | None
     consent: list[_Consent] = []
 
 
@@ -44,7 +44,9 @@ def choose_identifier(identifiers: bytes, founding: UUID, named: tuple[str, str]
 
 def compute_edit_time(now: datetime, core: bytes) -> datetime:
     """A command has the last word: later than everything known of the customer, whose clock may run ahead of ours."""
-    return max(now, parse_utc(_view.decode(b"{%b}" % core).last_seen_at) + _MOMENT)
+    last = _view.decode(b"{%b}" % core).last_seen_at
+    # An identifier that was split off without a touchpoint of its own hasn't been seen.
+    return now if last is None else max(now, parse_utc(last) + _MOMENT)
 
 
 def compute_consent_time(now: datetime, core: bytes, purpose: str) -> datetime:

@@ -9,7 +9,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import blake2b
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, Self, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -20,6 +20,7 @@ from libs.kit.times import to_micros
 from services.profile.domain.identity import (
     UNKNOWN_PERSON_KINDS,
     Claim,
+    Link,
     Refuse,
     Resolution,
     Rules,
@@ -67,6 +68,13 @@ class Touchpoint(Protocol):
 T = TypeVar("T", bound=Touchpoint)
 
 
+class Ban(msgspec.Struct, array_like=True, frozen=True):
+    """Keeps an identifier from this other one. `until_us`: when it was lifted; None while it holds."""
+
+    fragment: Id
+    until_us: int | None = None
+
+
 class Node(msgspec.Struct, array_like=True):
     """An identifier in one epoch, as a member of a profile.
 
@@ -74,7 +82,7 @@ class Node(msgspec.Struct, array_like=True):
     profile, address or standing. `carried`: a touchpoint named it as its own (an alias alone doesn't make it live).
     `person`: who it counts as for a limit, where aliases joined it to another. `since`: first receipt; `first`, `last`:
     least and greatest t; RFC 3339 in milliseconds and UTC, so that texts compare as instants do; empty until carried.
-    `message`: the last one sent, of those folded here.
+    `message`: the last one sent, of those folded here. `bans`: what it was split from, kept on its own side only.
     """
 
     fragment: Id
@@ -91,6 +99,7 @@ class Node(msgspec.Struct, array_like=True):
     first: str = ""
     last: str = ""
     message: LastMessage | None = None
+    bans: tuple[Ban, ...] = ()
 
     @property
     def is_live(self) -> bool:
@@ -148,8 +157,8 @@ class Group(msgspec.Struct, Generic[T], eq=False):
     facets: bytes = b""
     members_before: tuple[UUID, ...] = ()
     applied: list[Applied[T]] = msgspec.field(default_factory=list)
-    absorbed: list["Group[T]"] = msgspec.field(default_factory=list)
-    absorbed_into: "Group[T] | None" = None
+    absorbed: list[Self] = msgspec.field(default_factory=list)
+    absorbed_into: Self | None = None
     parts: set[str] = msgspec.field(default_factory=set)
 
     @property
@@ -174,6 +183,29 @@ class Group(msgspec.Struct, Generic[T], eq=False):
 
     def person_of(self, fragment: UUID) -> UUID:
         return self.nodes[fragment].person or fragment
+
+    def bars(self, other: Self, link: Link) -> bool:
+        """While a ban holds, nothing brings the two together; after it, a link between them that was received before is void."""
+        return any(
+            ban.until_us is None or (link.received_us <= ban.until_us and {node.fragment, ban.fragment} == {link.own, link.other})
+            for node in self.nodes.values()
+            for ban in node.bans
+            if ban.fragment in other.nodes
+        )
+
+    def take_in(self, party: Self) -> None:
+        """Make the other's nodes this one's; this moves nodes, never data."""
+        for fragment, node in party.nodes.items():
+            if party.stored:
+                node.membership += 1
+            self.nodes[fragment] = node
+        self.parts |= party.parts
+        self.parts.update(("identifiers", "membership"))
+        self.applied.extend(party.applied)
+        self.absorbed.extend(party.absorbed)
+        party.applied, party.absorbed, party.nodes, party.absorbed_into = [], [], {}, self
+        if party.is_born:
+            self.absorbed.append(party)
 
 
 class LinkSeen(msgspec.Struct):
@@ -270,7 +302,7 @@ class Graph(Generic[T]):
         if not touchpoint.previous and self._see_known(said, touchpoint, own):
             return ()
         claims = self._build_claims(touchpoint)
-        resolution = resolve(claims, self.owner.__getitem__, self.rules)
+        resolution = resolve(claims, self.owner.__getitem__, self.rules, said.received_us)
         group = self._unite(said, own, resolution)
         for claim in resolution.accepted:
             self._link(said, own, claim.fragment, by_alias=claim.by_alias)
@@ -342,18 +374,9 @@ class Graph(Generic[T]):
         return survivor
 
     def _absorb(self, said: _Said, survivor: Group[T], party: Group[T], link: tuple[UUID, UUID]) -> None:
-        for fragment, node in party.nodes.items():
-            if party.stored:
-                node.membership += 1
-            survivor.nodes[fragment] = node
-            self.owner[fragment] = survivor
-        survivor.parts |= party.parts
-        survivor.parts.update(("identifiers", "membership"))
-        survivor.applied.extend(party.applied)
-        survivor.absorbed.extend(party.absorbed)
-        party.applied, party.absorbed, party.nodes, party.absorbed_into = [], [], {}, survivor
+        self.owner.update(dict.fromkeys(party.nodes, survivor))
+        survivor.take_in(party)
         if party.is_born:
-            survivor.absorbed.append(party)
             self.merges.append(MergeSeen(said.position, survivor.id, party.id, said.touchpoint.id, link))
         elif party.stored:
             self.dissolved.append(party)

@@ -6,7 +6,7 @@ Pure decisions. Applying them is `graph`'s, loading and locking what they look a
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Final, Generic, NamedTuple, Protocol, Self, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -18,6 +18,7 @@ UNKNOWN_PERSON_KINDS: Final = frozenset({ANONYMOUS_ID, "device_id"})
 
 UNVERIFIED_CLAIM: Final = "unverified_claim"
 SHARED_DEVICE: Final = "shared_device"
+BANNED: Final = "banned"
 
 
 class Claim(msgspec.Struct, frozen=True, gc=False):
@@ -37,6 +38,14 @@ class Rules:
     """`limits`: how many of a kind one profile may hold; kinds not named have none."""
 
     limits: Mapping[str, int] = field(default_factory=lambda: {USER_ID: 1})
+
+
+class Link(NamedTuple):
+    """The two identifiers that a touchpoint or a command names together, and when that was received (microseconds)."""
+
+    own: UUID
+    other: UUID
+    received_us: int
 
 
 class Party(Protocol):
@@ -73,6 +82,10 @@ class Party(Protocol):
         """The one that stands for this identifier among those joined to it by alias; itself where none are."""
         ...
 
+    def bars(self, other: Self, link: "Link") -> bool:
+        """Whether a ban of its own keeps it and the other apart, or makes this very link between them void."""
+        ...
+
 
 P = TypeVar("P", bound=Party)
 
@@ -99,7 +112,7 @@ class Merge(Generic[P]):
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """An identifier that gives way. `reason`: `<kind>_limit`, `unverified_claim` or `shared_device`."""
+    """An identifier that gives way. `reason`: `<kind>_limit`, `banned`, `unverified_claim` or `shared_device`."""
 
     claim: Claim
     reason: str
@@ -119,14 +132,14 @@ class Resolution(Generic[P]):
     shared: tuple[Claim, ...] = ()
 
 
-def resolve(claims: Sequence[Claim], party_of: Callable[[UUID], P], rules: Rules) -> Resolution[P]:
+def resolve(claims: Sequence[Claim], party_of: Callable[[UUID], P], rules: Rules, received_us: int) -> Resolution[P]:
     """Decide for one touchpoint; `claims` stand strongest first, those by alias last.
 
     All profiles named would be merged. Where a rule forbids that, the weakest identifiers give way first: each one is
     taken from the strongest down if it fits with those taken already, so that an innocent one isn't lost with a guilty one.
     """
     own = claims[0]
-    union = _Union(own, party_of(own.fragment), rules)
+    union = _Union(own, party_of(own.fragment), rules, received_us)
     accepted: list[Claim] = []
     refused: list[Refuse] = []
     shared: list[Claim] = []
@@ -155,6 +168,13 @@ def limit_reason(kind: str) -> str:
     return f"{kind}_limit"
 
 
+def find_objection(own: Claim, party: P, claim: Claim, other: P, rules: Rules, received_us: int) -> str | None:
+    """Why a command may not make one of two profiles; None where it may."""
+    if party.is_nobodys or other.is_nobodys:
+        return SHARED_DEVICE
+    return _Union(own, party, rules, received_us).find_objection(claim, other)
+
+
 def _compute_outcome(parties: Sequence[P]) -> Create | Attach[P] | Merge[P]:
     born = [party for party in parties if party.is_born]
     if not born:
@@ -173,10 +193,11 @@ def choose_survivor(parties: Sequence[P]) -> P:
 class _Union(Generic[P]):
     """The profile that would come of what was taken so far."""
 
-    __slots__ = ("_known", "_own", "_own_person", "_persons", "_rules", "own_party", "parties")
+    __slots__ = ("_known", "_own", "_own_person", "_persons", "_received_us", "_rules", "own_party", "parties")
 
-    def __init__(self, own: Claim, party: P, rules: Rules) -> None:
+    def __init__(self, own: Claim, party: P, rules: Rules, received_us: int) -> None:
         self._own = own
+        self._received_us = received_us
         self._own_person = party.person_of(own.fragment)
         self._rules = rules
         self._persons = {kind: set(party.persons(kind)) for kind in rules.limits}
@@ -192,6 +213,9 @@ class _Union(Generic[P]):
             mine, theirs = self._persons[kind], party.persons(kind)
             if mine and theirs and len(mine | theirs) - self._joined_by_alias(kind, claim, party) > limit:
                 return limit_reason(kind)
+        link = Link(self._own.fragment, claim.fragment, self._received_us)
+        if any(taken.bars(party, link) or party.bars(taken, link) for taken in self.parties):
+            return BANNED
         if self._known and party.is_known and not (self._own.verified and claim.verified):
             return UNVERIFIED_CLAIM
         return None

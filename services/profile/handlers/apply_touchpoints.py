@@ -1,6 +1,6 @@
 """The consumer of `touchpoints`: every touchpoint's effects in one transaction, exactly once, in the order of DESIGN 4.2."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 from uuid import UUID
@@ -74,8 +74,9 @@ async def apply_touchpoints(tx: Tx, messages: Sequence[Incoming], applying: Appl
     for group in groups:
         if group.absorbed:
             _settle_absorbed(group)
-    await _take_facets(tx, groups, applying.facets)
-    states = await _fold(tx, groups, opened, applying)
+    await take_facets(tx, groups, applying.facets)
+    folded = [group for group in groups if group.applied or group.absorbed]
+    states = await fold_groups(tx, folded, opened.missing, applying)
     batch = _Batch(opened, [messages[index] for index, _ in fresh], states)
     outgoing = await _write(tx, groups, batch, applying)
     _count(groups, opened.graph)
@@ -131,7 +132,7 @@ def _settle_absorbed(group: ProfileGroup) -> None:
         gone.absorbed_into = group
 
 
-async def _take_facets(tx: Tx, groups: Iterable[ProfileGroup], store: FacetStore) -> None:
+async def take_facets(tx: Tx, groups: Iterable[ProfileGroup], store: FacetStore) -> None:
     """Facets that changed meanwhile become part of this version instead of making one of their own."""
     told = {group.id: group for group in groups if group.stored and group.is_told}
     pending = await store.take_pending(tx, told.keys()) if told else set()
@@ -144,16 +145,16 @@ async def _take_facets(tx: Tx, groups: Iterable[ProfileGroup], store: FacetStore
         told[profile_id].facets = facets
 
 
-async def _fold(tx: Tx, groups: Iterable[ProfileGroup], opened: OpenedGraph, applying: Applying) -> dict[UUID, bytes]:
-    """Fold what was applied, and what merges brought together; changed states by fragment."""
-    folded = [group for group in groups if group.applied or group.absorbed]
-    missing = opened.missing
+async def fold_groups(
+    tx: Tx, folded: Sequence[ProfileGroup], missing: Collection[UUID], applying: Applying, *, rebuild: bool = False
+) -> dict[UUID, bytes]:
+    """Fold what was applied, and what merges brought together or splits took apart (`rebuild`); changed states by fragment."""
     if missing:
         stored = [fragment for group in folded for fragment in group.nodes if fragment not in missing]
     else:
         stored = [fragment for group in folded for fragment in group.nodes]
     states = await applying.graph.load_states(tx, stored) if stored else {}
-    work = [_build_work(group, states) for group in folded]
+    work = [_build_work(group, states, rebuild=rebuild) for group in folded]
     await applying.fold(tx, work)
     changed: dict[UUID, bytes] = {}
     for group, one in zip(folded, work, strict=True):
@@ -164,7 +165,7 @@ async def _fold(tx: Tx, groups: Iterable[ProfileGroup], opened: OpenedGraph, app
     return changed
 
 
-def _build_work(group: ProfileGroup, states: Mapping[UUID, bytes]) -> ProfileWork:
+def _build_work(group: ProfileGroup, states: Mapping[UUID, bytes], *, rebuild: bool) -> ProfileWork:
     members = tuple(group.nodes)
     return ProfileWork(
         profile_id=group.id,
@@ -174,7 +175,8 @@ def _build_work(group: ProfileGroup, states: Mapping[UUID, bytes]) -> ProfileWor
         applied=[(applied.fragment, applied.touchpoint) for applied in group.applied],
         states={fragment: states.get(fragment, b"") for fragment in members},
         totals=group.totals,
-        core=group.core,
+        core=b"" if rebuild else group.core,
+        rebuild=rebuild,
         refused={applied.touchpoint.id: applied.refused for applied in group.applied if applied.refused},
     )
 

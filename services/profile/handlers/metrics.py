@@ -9,3 +9,4 @@ MERGES = counter("profile_merges_total", "Profiles that became part of another."
 REFUSALS = counter("profile_refusals_total", "Identifiers that gave way, by reason.", ("reason",))
 EPOCHS_OPENED = counter("profile_epochs_opened_total", "Devices found to be shared.")
 PROBES = counter("profile_probes_total", "Records published again because a reader waits for facets.")
+SPLITS = counter("profile_splits_total", "Identifiers that were split off.")

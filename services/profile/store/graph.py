@@ -106,7 +106,7 @@ SELECT n.profile_id, n.keys::bigint[] FROM unnest($1::uuid[], $2::text[]) AS n (
 _TIMELINE_COLUMNS: Final = ("fragment", "occurred_at", "id", "applied", "channel", "name", "body")
 
 _nodes = msgspec.msgpack.Decoder(list[Node], dec_hook=read_id)
-_encode_nodes = msgspec.msgpack.Encoder(uuid_format="bytes").encode
+encode_nodes = msgspec.msgpack.Encoder(uuid_format="bytes").encode
 
 
 def decode_nodes(stored: bytes) -> list[Node]:
@@ -266,7 +266,7 @@ def _contents(rows: Sequence[ProfileRow]) -> tuple[list[Any], ...]:
     return (
         [row.group.version for row in rows],
         [",".join(row.causes) for row in rows],
-        [_encode_nodes(list(row.group.nodes.values())) for row in rows],
+        [encode_nodes(list(row.group.nodes.values())) for row in rows],
         [row.group.totals for row in rows],
         [row.identifiers for row in rows],
         [row.group.core for row in rows],

@@ -24,14 +24,24 @@ SELECT t.fragment, t.occurred_at, t.id, t.body
  WHERE p.id = $1
  ORDER BY t.occurred_at DESC, t.id DESC LIMIT $7
 """
+# What a profile shared before a merge or a split is its own past; what the other part did afterwards isn't.
 _HISTORY: Final = """
-WITH RECURSIVE tree (id) AS (
-  SELECT $1::uuid UNION SELECT h.other_id FROM history h JOIN tree ON h.profile_id = tree.id)
+WITH RECURSIVE tree (id, until) AS (
+  SELECT $1::uuid, 9223372036854775807
+   UNION
+  SELECT CASE WHEN h.profile_id = tree.id THEN h.other_id ELSE h.profile_id END, h.applied
+    FROM tree
+    JOIN history h ON (h.profile_id = tree.id OR (h.other_id = tree.id AND h.kind = 'split')) AND h.applied < tree.until),
+told AS (
+  SELECT DISTINCT h.applied, h.other_id
+    FROM tree
+    JOIN history h ON (h.profile_id = tree.id OR (h.other_id = tree.id AND h.kind = 'split')) AND h.applied < tree.until)
 SELECT h.applied, h.other_id, h.kind, h.profile_id, h.touchpoint_id, h.reason, h.at,
        ARRAY(SELECT f.kind FROM fragments f WHERE f.id = ANY (h.fragments) ORDER BY f.id) AS kinds,
        ARRAY(SELECT f.value FROM fragments f WHERE f.id = ANY (h.fragments) ORDER BY f.id) AS contents,
-       ARRAY(SELECT f.id FROM fragments f WHERE f.id = ANY (h.fragments) ORDER BY f.id) AS found
-  FROM history h JOIN tree ON h.profile_id = tree.id
+       ARRAY(SELECT f.id FROM fragments f WHERE f.id = ANY (h.fragments) ORDER BY f.id) AS found,
+       h.command_id, h.actor
+  FROM history h JOIN told USING (applied, other_id)
  WHERE (h.applied, h.other_id) < ($2, $3)
  ORDER BY h.applied DESC, h.other_id DESC LIMIT $4
 """
@@ -41,7 +51,9 @@ SELECT l.a, l.b, l.by_alias, l.touchpoint_id, l.occurred_at, t.name, t.channel
   LEFT JOIN LATERAL (
         SELECT name, channel FROM timeline
          WHERE fragment IN (l.a, l.b) AND occurred_at = l.occurred_at AND id = l.touchpoint_id LIMIT 1) t ON true
- WHERE l.a = ANY ($1::uuid[]) AND l.b = ANY ($1::uuid[]) ORDER BY l.applied, l.a, l.b
+ WHERE l.a = ANY ($1::uuid[]) AND l.b = ANY ($1::uuid[])
+   AND NOT EXISTS (SELECT FROM bans WHERE bans.a = l.a AND bans.b = l.b AND bans.void_until >= l.received_max)
+ ORDER BY l.applied, l.a, l.b
 """
 _REFUSALS: Final = """
 SELECT r.applied, r.touchpoint_id, r.reason, r.at, o.kind, o.value, o.id,
@@ -80,7 +92,7 @@ async def load_history(tx: Tx, profile_id: UUID, before: tuple[int, UUID], limit
 
 
 async def load_links(tx: Tx, fragments: Sequence[UUID]) -> list[Any]:
-    """(a, b, by alias, touchpoint, its time, name and channel): links among these fragments, the first ones first."""
+    """(a, b, by alias, touchpoint (None: a command), time, name, channel): links that count among these, the first ones first."""
     rows: list[Any] = await tx.fetch(_LINKS, list(fragments))
     return rows
 

@@ -82,12 +82,14 @@ LINKS = sa.Table(
     sa.Column("b", UUID, primary_key=True),
     sa.Column("received_max", TIMESTAMP(timezone=True), nullable=False),
     sa.Column("by_alias", sa.Boolean, nullable=False),
-    sa.Column("touchpoint_id", UUID, nullable=False),
+    sa.Column("touchpoint_id", UUID, nullable=True),
     sa.Column("occurred_at", TIMESTAMP(timezone=True), nullable=False),
     sa.Column("applied", sa.BigInteger, nullable=False),
+    sa.Column("command_id", UUID, nullable=True),
     sa.CheckConstraint("a < b", name="pair_sorted"),
+    sa.CheckConstraint("(touchpoint_id IS NULL) <> (command_id IS NULL)", name="one_cause"),
     sa.Index(None, "b"),
-    comment="Which identifiers a touchpoint named together, from its strongest to each other one, and the first that did",
+    comment="Which identifiers a touchpoint (its strongest with each other one) or a command named together; the first that did",
 )
 BANS = sa.Table(
     "bans",
@@ -98,6 +100,7 @@ BANS = sa.Table(
     sa.Column("ban_id", UUID, nullable=False),
     sa.CheckConstraint("a < b", name="pair_sorted"),
     sa.Index(None, "b"),
+    sa.Index(None, "ban_id"),
     comment="A link of the pair counts if it was received later than void_until: infinity while banned",
 )
 REFUSALS = sa.Table(
@@ -123,9 +126,12 @@ HISTORY = sa.Table(
     sa.Column("touchpoint_id", UUID, nullable=True),
     sa.Column("reason", sa.Text, nullable=True),
     sa.Column("at", TIMESTAMP(timezone=True), nullable=False),
+    sa.Column("command_id", UUID, nullable=True),
+    sa.Column("actor", sa.Text, nullable=True),
     sa.CheckConstraint("kind IN ('merge', 'split')", name="kind_known"),
     sa.Index(None, "profile_id"),
     sa.Index(None, "other_id"),
+    sa.Index(None, "command_id", unique=True),
     comment="Merges and splits with their causes: `other_id` was absorbed by, or left, `profile_id`",
 )
 TIMELINE = sa.Table(

@@ -1,6 +1,6 @@
 """Drives the profile service's use cases over real PostgreSQL: touchpoints in, rows and records out."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -17,12 +17,22 @@ from libs.events.touchpoints import ConsentStatement, Identifier, TouchpointReco
 from libs.identity import IdentityKey, strength_key
 from libs.kit.clock import FakeClock
 from libs.kit.db import Database, Tx
+from libs.kit.ids import build_id_factory
 from libs.messaging.ports import BatchResult
 from libs.orders.statements import OrderStatement
 from services.profile.domain.identity import Rules
 from services.profile.handlers.apply_facets import apply_facets, flush_facets
 from services.profile.handlers.apply_touchpoints import Applying, apply_touchpoints
 from services.profile.handlers.fold_profiles import fold_profiles
+from services.profile.handlers.regroup_profiles import (
+    Command,
+    Regrouping,
+    Regroupment,
+    lift_ban,
+    merge_profiles,
+    split_profile,
+)
+from services.profile.store.commands import PostgresCommands
 from services.profile.store.facets import PostgresFacets
 from services.profile.store.graph import PostgresGraph
 from services.profile.store.views import load_by_address, load_by_id
@@ -99,6 +109,10 @@ async def fold(tx: Tx, work: Sequence[Any]) -> None:
     await fold_profiles(tx, work, sentiment=lambda _text: "0.0000")
 
 
+def _target(ref: str | UUID) -> UUID | tuple[str, str]:
+    return ref if isinstance(ref, UUID) else (KINDS[ref[0]], ref)
+
+
 @dataclass
 class Profiles:
     """The service without its edges. `log` is every record told, in the order of the commits."""
@@ -112,6 +126,8 @@ class Profiles:
         self.graph, self.facets = PostgresGraph(), PostgresFacets()
         self.applying = Applying(self.graph, self.facets, fold, Rules(), KEY.fragment_id, self.clock)
         self.handle = partial(apply_touchpoints, applying=self.applying)
+        self.regrouping = Regrouping(self.applying, PostgresCommands())
+        self.new_id = build_id_factory(self.clock)
 
     async def apply(self, *touchpoints: TouchpointRecorded) -> BatchResult:
         """One poll."""
@@ -131,6 +147,30 @@ class Profiles:
             outgoing = await flush_facets(tx, self.graph, self.facets, self.clock, 0)
         self.log += outgoing
         return outgoing
+
+    async def merge(self, one: str | UUID, other: str | UUID, reason: str = "one person") -> Regroupment:
+        return await self._regroup(
+            lambda tx: merge_profiles(tx, _target(one), _target(other), self._command(reason), self.regrouping)
+        )
+
+    async def split(self, ref: str | UUID, name: str, reason: str = "two persons") -> tuple[Regroupment, UUID]:
+        """What was made, and the ban's id."""
+        command = self._command(reason)
+        identifier = (KINDS[name[0]], name)
+        return await self._regroup(lambda tx: split_profile(tx, _target(ref), identifier, command, self.regrouping)), command.id
+
+    async def lift(self, ban_id: UUID) -> None:
+        async with self.database.transaction() as tx:
+            await lift_ban(tx, ban_id, self.regrouping)
+
+    async def _regroup(self, run: Callable[[Tx], Awaitable[Regroupment]]) -> Regroupment:
+        async with self.database.transaction() as tx:
+            made = await run(tx)
+        self.log += made.outgoing
+        return made
+
+    def _command(self, reason: str) -> Command:
+        return Command(self.new_id(), "tester", reason)
 
     async def view(self, name: str | UUID) -> dict[str, Any] | None:
         async with self.database.connection() as connection:

@@ -34,7 +34,9 @@ from services.profile.api.reading import Reader
 from services.profile.consumer import GROUP, build_handlers
 from services.profile.domain.identity import Rules
 from services.profile.handlers.apply_touchpoints import Applying
+from services.profile.handlers.regroup_profiles import Regrouping
 from services.profile.main import load_current
+from services.profile.store.commands import PostgresCommands
 from services.profile.store.facets import PostgresFacets
 from services.profile.store.graph import PostgresGraph
 from services.profile.store.outcomes import find_outcomes
@@ -152,7 +154,8 @@ async def run_service(database: Database, *, env: str = "test", broker: FakeBrok
         region="DE",
         batch_max=100,
     )
-    deps = ApiDeps(database, publisher, reader, ACCESS, KEY, clock, build_id_factory(clock), env, "DE")
+    regrouping = Regrouping(applying, PostgresCommands())
+    deps = ApiDeps(database, publisher, reader, ACCESS, KEY, clock, build_id_factory(clock), env, "DE", outbox, regrouping)
     app = create_profile_app(deps, Health(), clock)
     stop = asyncio.Event()
     upkeep = Upkeep(database, flusher, clock, 0.11)

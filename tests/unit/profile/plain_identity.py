@@ -64,6 +64,8 @@ class PlainIdentity:
     epoch: dict[str, int] = field(default_factory=dict)
     refused: list[tuple[UUID, str]] = field(default_factory=list)
     owner: dict[UUID, tuple[str, int]] = field(default_factory=dict)
+    bans: dict[frozenset[tuple[str, int]], datetime | None] = field(default_factory=dict)
+    splits: list[list[frozenset[tuple[str, int]]]] = field(default_factory=list)
 
     def live(self, named: Named) -> tuple[str, int]:
         node = (named.value, self.epoch.get(named.value, 0))
@@ -106,7 +108,7 @@ class PlainIdentity:
             if other in taken or own[1] > 0 or other[1] > 0:
                 continue
             taken.add(other)
-            objection = self._find_objection(own, other, touch.identifiers[0], named, by_alias=by_alias)
+            objection = self._find_objection(own, other, touch.identifiers[0], named, by_alias=by_alias, at=touch.received_at)
             if objection is None:
                 self.links.append((own, other, by_alias))
                 if not by_alias:
@@ -121,7 +123,7 @@ class PlainIdentity:
             self.nodes[(value, self.epoch[value])] = "anonymous_id"
 
     def _find_objection(
-        self, own: tuple[str, int], other: tuple[str, int], by: Named, named: Named, *, by_alias: bool
+        self, own: tuple[str, int], other: tuple[str, int], by: Named, named: Named, *, by_alias: bool, at: datetime
     ) -> str | None:
         mine, theirs = self.group_of(own), self.group_of(other)
         if other in mine:
@@ -131,9 +133,51 @@ class PlainIdentity:
         self.links.pop()
         if users > 1:
             return "user_id_limit"
+        lifted = self.bans.get(frozenset((own, other)))
+        if self._are_kept_apart(mine, theirs) or (lifted is not None and at <= lifted):
+            return "banned"
         if self._is_known(mine) and self._is_known(theirs) and not (by.verified and named.verified):
             return "unverified_claim"
         return None
+
+    def _are_kept_apart(self, mine: frozenset[tuple[str, int]], theirs: frozenset[tuple[str, int]]) -> bool:
+        return any(lifted is None and pair & mine and pair & theirs for pair, lifted in self.bans.items())
+
+    def is_live(self, node: tuple[str, int]) -> bool:
+        return node in self.carried and self.epoch.get(node[0], 0) == node[1]
+
+    def find(self, value: str) -> tuple[str, int] | None:
+        node = (value, self.epoch.get(value, 0))
+        return node if self.is_live(node) else None
+
+    def merge(self, one: str, other: str) -> bool:
+        """Whether it was done."""
+        a, b = self.find(one), self.find(other)
+        if a is None or b is None or a[1] > 0 or b[1] > 0:
+            return False
+        mine, theirs = self.group_of(a), self.group_of(b)
+        if mine == theirs or self._are_kept_apart(mine, theirs) or self._users(mine) + self._users(theirs) > 1:
+            return False
+        self.links.append((a, b, False))
+        return True
+
+    def split(self, value: str) -> bool:
+        """All links are cut and what stays is tied together anew, as is who counted as one person."""
+        node = self.find(value)
+        rest = sorted(self.group_of(node) - {node}) if node is not None else []
+        if node is None or not any(map(self.is_live, rest)):
+            return False
+        persons = sorted(self.group_of(node, alias_only=True) - {node})
+        self.links = [link for link in self.links if node not in link[:2]]
+        self.links += [(persons[0], one, True) for one in persons[1:]] + [(rest[0], one, False) for one in rest[1:]]
+        self.splits.append([frozenset((node, one)) for one in rest])
+        self.bans.update(dict.fromkeys(self.splits[-1]))
+        return True
+
+    def lift(self, number: int, at: datetime) -> None:
+        """Lift the ban of one split, the first being number 0. Once lifted, it stays so until the pair is split again."""
+        self.bans.update({pair: at for pair in self.splits[number] if self.bans[pair] is None})
+        self.splits[number] = []
 
     def _see(self, node: tuple[str, int], named: Named) -> None:
         self.carried.add(node)

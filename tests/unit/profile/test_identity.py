@@ -1,15 +1,32 @@
 """Identity resolution touchpoint by touchpoint, as the documents tell it, and against a plain reference over random histories."""
 
 from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.kit.ids import read_id
+from libs.kit.times import to_micros
 from services.profile.domain.graph import Graph, Group, Node, compute_profile_id
 from services.profile.domain.identity import Rules
-from tests.unit.profile.plain_identity import PlainIdentity, Touch, fragment_of, make_touch
+from services.profile.domain.regrouping import (
+    Parted,
+    Refused,
+    find_live,
+    is_only_identifier,
+    join_profiles,
+    lift_bans,
+    part_profile,
+)
+from tests.unit.profile.plain_identity import START, PlainIdentity, Touch, fragment_of, make_touch
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+KINDS = {"u": "user_id", "e": "email", "d": "anonymous_id", "x": "device_id"}
 
 
 class Book:
@@ -20,6 +37,7 @@ class Book:
         self.pointers: dict[object, object] = {}
         self.live: dict[object, object] = {}
         self.position = 0
+        self.bans: list[tuple[UUID, set[UUID]]] = []
         self.graph = self._open()
 
     def _open(self) -> Graph[Touch]:
@@ -30,19 +48,7 @@ class Book:
         addresses = {one.fragment: one for touch in touches for one in (*touch.identifiers, *touch.previous)}
         fragments = {self.live.get(address, address) for address in addresses}
         for profile_id in {self.pointers[one] for one in fragments if one in self.pointers}:
-            stored = self.profiles[profile_id]
-            nodes = msgspec.msgpack.decode(msgspec.msgpack.encode(list(stored.nodes.values())), type=list[Node], dec_hook=read_id)
-            graph.add_group(
-                Group(
-                    stored.id,
-                    stored.founding,
-                    stored.founded,
-                    {node.fragment: node for node in nodes},
-                    version=stored.version,
-                    stored=True,
-                    members_before=tuple(node.fragment for node in nodes),
-                )
-            )
+            graph.add_group(self._load(profile_id))
         for address, one in addresses.items():
             if self.live.get(address, address) not in self.pointers:
                 node = Node(address, one.kind, one.value, address)
@@ -52,6 +58,56 @@ class Book:
             graph.apply(self.position, touch)
         self._write(graph)
         return self
+
+    def _load(self, profile_id: object) -> Group[Touch]:
+        stored = self.profiles[profile_id]
+        nodes = msgspec.msgpack.decode(msgspec.msgpack.encode(list(stored.nodes.values())), type=list[Node], dec_hook=read_id)
+        by_fragment = {node.fragment: node for node in nodes}
+        known = Group[Touch](stored.id, stored.founding, stored.founded, by_fragment, version=stored.version, stored=True)
+        known.members_before = tuple(by_fragment)
+        return known
+
+    def _find(self, value: str) -> Group[Touch] | None:
+        address = fragment_of(KINDS[value[0]], value)
+        fragment = self.live.get(address, address)
+        found = self._load(self.pointers[fragment]) if fragment in self.pointers else None
+        return found if found is not None and find_live(found, KINDS[value[0]], value) is not None else None
+
+    def merge(self, one: str, other: str, minutes: int = 0) -> bool:
+        """Whether it was done."""
+        a, b = self._find(one), self._find(other)
+        if a is None or b is None or a.id == b.id:
+            return False
+        joined = join_profiles(a, b, Rules(), to_micros(START + timedelta(minutes=minutes)))
+        if isinstance(joined, Refused):
+            return False
+        self._keep(joined.survivor, joined.absorbed)
+        return True
+
+    def split(self, value: str) -> Parted[Touch] | None:
+        group = self._find(value)
+        leaving = find_live(group, KINDS[value[0]], value) if group is not None else None
+        if group is None or leaving is None or is_only_identifier(group, leaving):
+            return None
+        founded = {one: compute_profile_id(one) for one in group.nodes}
+        rows = {one: self._load(id_) for one, id_ in founded.items() if id_ != group.id and id_ in self.profiles}
+        self.position += 16
+        parted = part_profile(group, leaving, rows, self.position)
+        self.bans.append((leaving.fragment, set(parted.remaining.nodes)))
+        self._keep(parted.remaining, parted.departed)
+        return parted
+
+    def lift(self, number: int, minutes: int) -> None:
+        fragment, against = self.bans[number]
+        node = self.profiles[self.pointers[fragment]].nodes[fragment]
+        lift_bans(node, against, to_micros(START + timedelta(minutes=minutes)))
+        self.bans[number] = (fragment, set())
+
+    def _keep(self, *groups: Group[Touch]) -> None:
+        for group in groups:
+            group.version += 1
+            self.profiles[group.id] = group
+            self.pointers.update(dict.fromkeys(group.nodes, group.id))
 
     def _write(self, graph: Graph[Touch]) -> None:
         for group in graph.groups():
@@ -73,8 +129,7 @@ class Book:
 
     def profile_of(self, value: str) -> set[str]:
         """Live identifiers of the profile to which a value resolves."""
-        kinds = {"u": "user_id", "e": "email", "d": "anonymous_id", "x": "device_id"}
-        address = fragment_of(kinds[value[0]], value)
+        address = fragment_of(KINDS[value[0]], value)
         fragment = self.live.get(address, address)
         if fragment not in self.pointers or not self.profiles[self.pointers[fragment]].nodes[fragment].is_live:
             return set()
@@ -234,4 +289,98 @@ def test_where_nothing_is_refused_every_order_and_grouping_into_batches_ends_the
             for node in one.nodes.values()
         ]
         ends.append((book.groups(), sorted(nodes)))
+    assert ends[0] == ends[1]
+
+
+def test_the_part_without_the_founding_identifier_gets_the_id_that_one_of_its_own_founded_once() -> None:
+    book = (
+        Book().apply(make_touch(1, "u1")).apply(make_touch(2, "e1")).apply(make_touch(3, "d1")).apply(make_touch(4, "u1", "e1"))
+    )
+    ids = {name: compute_profile_id(fragment_of(KINDS[name[0]], name)) for name in ("u1", "e1")}
+    book.apply(make_touch(5, "u1", "d1"))
+    parted = book.split("u1")
+    assert parted is not None
+    assert (parted.departed.id, parted.remaining.id) == (ids["u1"], ids["e1"])
+    assert (parted.remaining.version, parted.remaining.absorbed_into) == (2, None)
+    assert book.profile_of("d1") == {"e1", "d1"}
+    assert [node.membership for node in parted.remaining.nodes.values()] == [3, 3]
+
+
+def test_a_link_received_before_the_ban_was_lifted_stays_void_and_a_later_one_counts() -> None:
+    book = Book().apply(make_touch(1, "u1", "e1"))
+    assert book.split("e1")
+    book.apply(make_touch(2, "u1", "e1"))
+    assert book.reasons() == ["banned"]
+    book.lift(0, 10)
+    book.apply(make_touch(3, "u1", "e1", minutes=10))
+    assert book.reasons() == ["banned"]
+    book.apply(make_touch(4, "u1", "e1", minutes=11))
+    assert book.profile_of("e1") == {"u1", "e1"}
+
+
+def test_a_split_of_a_split_comes_back_together_once_every_ban_is_lifted() -> None:
+    book = Book().apply(make_touch(1, "e1", "d1", "x1"))
+    assert book.split("d1")
+    assert book.split("x1")
+    assert not book.merge("x1", "d1", 2)
+    book.lift(0, 3)
+    assert not book.merge("x1", "e1", 4)
+    book.lift(1, 5)
+    assert book.merge("x1", "e1", 6)
+    assert book.merge("d1", "x1", 6)
+    assert book.profile_of("e1") == {"e1", "d1", "x1"}
+
+
+few = st.sampled_from(["u1", "u2", "e1", "d1", "x1"])
+steps = st.one_of(
+    st.tuples(st.just("touch"), st.lists(few, min_size=2, max_size=3, unique=True), st.just(())),
+    st.tuples(st.just("touch"), st.lists(few, min_size=1, max_size=2, unique=True), st.lists(st.just("u1"), max_size=1)),
+    st.tuples(st.just("touch"), st.just(("?u1", "d1")), st.just(())),
+    st.tuples(st.just("merge"), few, few),
+    st.tuples(st.just("split"), few, st.just("")),
+    st.tuples(st.just("lift"), st.integers(0, 2), st.just("")),
+)
+
+
+@given(st.lists(st.tuples(steps, st.integers(0, 6)), min_size=4, max_size=30))
+def test_commands_and_touchpoints_do_what_the_plain_reference_does(history: list[tuple[tuple[str, ...], int]]) -> None:
+    book, plain = Book(), PlainIdentity()
+    for number, ((what, one, other), late) in enumerate(history, 10):
+        match what:
+            case "touch":
+                touch = make_touch(number, *one, previous=other, minutes=number - late)
+                book.apply(touch)
+                plain.apply(touch)
+                refused = {refuse.claim.fragment for seen in book.graph.refusals for refuse in seen.refused}
+                assert len(refused) == len(plain.refused)
+                plain.refused.clear()
+            case "merge":
+                assert book.merge(one, other, number) == plain.merge(one, other)
+            case "split":
+                assert (book.split(one) is not None) == plain.split(one)
+            case _ if int(one) < len(plain.splits):
+                book.lift(int(one), number)
+                plain.lift(int(one), START + timedelta(minutes=number))
+        assert book.groups() == plain.groups()
+    for profile_id, group in book.profiles.items():
+        assert not group.nodes or (group.founding in group.nodes and group.id == profile_id)
+
+
+@given(st.data())
+def test_where_nothing_is_refused_merges_and_touchpoints_may_come_in_any_order(data: st.DataObject) -> None:
+    plain_names = ["e1", "e2", "e3", "d1", "d2", "x1"]
+    pairs = st.lists(st.sampled_from(plain_names), min_size=2, max_size=2, unique=True)
+    moves = data.draw(st.lists(st.tuples(st.booleans(), pairs), min_size=1, max_size=8))
+    ends = []
+    for order in (range(len(moves)), data.draw(st.permutations(range(len(moves))))):
+        book = Book()
+        for number, name in enumerate(plain_names):
+            book.apply(make_touch(100 + number, name))
+        for number in order:
+            by_command, (one, other) = moves[number]
+            if by_command:
+                book.merge(one, other, number)
+            else:
+                book.apply(make_touch(number, one, other))
+        ends.append((book.groups(), {name: book.pointers[fragment_of(KINDS[name[0]], name)] for name in plain_names}))
     assert ends[0] == ends[1]
