@@ -12,6 +12,13 @@ class ProfileNotFound(NotFound):
     title: ClassVar[str] = "No such profile"
 
 
+class AccountNotFound(NotFound):
+    """No group call has named an account of this id."""
+
+    code: ClassVar[str] = "account_not_found"
+    title: ClassVar[str] = "No such account"
+
+
 class EditNotApplied(Internal):
     """The edit is in the log, and the profile service itself couldn't read it there."""
 

@@ -28,6 +28,7 @@ from services.profile.handlers.apply_touchpoints import Applying
 from services.profile.handlers.fold_profiles import ProfileWork, fold_profiles
 from services.profile.handlers.tell_profiles import build_present
 from services.profile.settings import Settings
+from services.profile.store.accounts import PostgresAccounts
 from services.profile.store.facets import PostgresFacets
 from services.profile.store.graph import PostgresGraph
 from services.profile.store.outcomes import find_outcomes, load_generation
@@ -94,6 +95,7 @@ def _build_applying(settings: Settings, runtime: Runtime, generation: int) -> Ap
     return Applying(
         graph=PostgresGraph(),
         facets=PostgresFacets(),
+        accounts=PostgresAccounts(),
         fold=fold,
         rules=Rules(settings.limits),
         fragment_id=runtime.identity_key.fragment_id,

@@ -5,6 +5,7 @@ from fastapi import FastAPI
 from libs.kit.clock import Clock
 from libs.kit.health import Health
 from libs.kit.http import create_app as create_kit_app
+from services.profile.api.accounts import build_accounts_router
 from services.profile.api.deps import ApiDeps
 from services.profile.api.edits import build_edits_router
 from services.profile.api.hot import add_hot_routes
@@ -22,6 +23,7 @@ def create_profile_app(deps: ApiDeps, health: Health, clock: Clock) -> FastAPI:
     )
     add_hot_routes(app, deps)
     app.include_router(build_lists_router(deps))
+    app.include_router(build_accounts_router(deps))
     app.include_router(build_edits_router(deps))
     app.include_router(build_page_router(deps))
     return app

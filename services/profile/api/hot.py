@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from libs.kit.errors import FieldError, Invalid
 from libs.kit.http import Receive, Scope, Send, add_raw_route, authorise_scope, get_header, send_json
 from services.profile.api.deps import ApiDeps
+from services.profile.api.preconditions import is_unchanged
 from services.profile.api.reading import NO_WAIT, parse_wait
 from services.profile.handlers.tell_profiles import render_stored
 from services.profile.store.views import load_page
@@ -24,7 +25,8 @@ def add_hot_routes(app: FastAPI, deps: ApiDeps) -> None:
         query = scope["query_string"]
         found = await deps.reader.get(scope["path_params"]["ref"], parse_wait(query) if query else NO_WAIT)
         headers = [(name.lower().encode(), value.encode()) for name, value in found.headers.items()]
-        if get_header(scope, b"if-none-match") == found.headers["ETag"]:
+        known = get_header(scope, b"if-none-match")
+        if known is not None and is_unchanged(known, found.profile.version):
             await send({"type": "http.response.start", "status": 304, "headers": headers})
             await send({"type": "http.response.body", "body": b""})
             return
@@ -90,10 +92,15 @@ _READ: Final[dict[str, Any]] = {
     "summary": "The 360-degree view, by any identifier",
     "description": "An absorbed id answers with its root's view and a `Content-Location`. Needs scope `profiles:read`.",
     "security": [{"api_key": []}],
-    "parameters": [_REF, *WAIT_PARAMETERS],
+    "parameters": [
+        _REF,
+        *WAIT_PARAMETERS,
+        _parameter("If-None-Match", 'The ETag of what the caller has (`"42"`): 304 while that is the present version.', "header"),
+    ],
     "responses": {
         "200": {
             "description": "The view as of `version` (also the ETag)",
+            "headers": {"ETag": {"description": "The version, in quotes.", "schema": {"type": "string", "example": '"42"'}}},
             "content": {"application/json": {"schema": {"type": "object"}, "example": _VIEW_EXAMPLE}},
         },
         "304": {"description": "The version named in `If-None-Match` is the present one"},

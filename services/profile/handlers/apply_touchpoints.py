@@ -13,6 +13,7 @@ from libs.kit.clock import Clock
 from libs.kit.db import Tx
 from libs.messaging.outcomes import DUPLICATE, HANDLED, Ignored, Outcome, Reject
 from libs.messaging.ports import BatchResult
+from services.profile.domain.accounts import collect_grouped
 from services.profile.domain.identity import Rules
 from services.profile.domain.messages import choose_last, render_last_message
 from services.profile.domain.search import compute_trait_keys
@@ -22,6 +23,7 @@ from services.profile.handlers.metrics import EPOCHS_OPENED, MERGES, PROFILES_CR
 from services.profile.handlers.open_graph import POSITIONS_PER_TOUCHPOINT, OpenedGraph, open_graph, sort_ids
 from services.profile.handlers.tell_profiles import Moment, Told, make_moment, tell_absorbed, tell_version
 from services.profile.ports import (
+    AccountStore,
     FacetStore,
     FragmentIds,
     GraphStore,
@@ -51,6 +53,7 @@ class Applying:
 
     graph: GraphStore
     facets: FacetStore
+    accounts: AccountStore
     fold: Fold
     rules: Rules
     fragment_id: FragmentIds
@@ -195,6 +198,10 @@ async def _write(tx: Tx, groups: Sequence[ProfileGroup], batch: _Batch, applying
     keys.update({gone.id: [] for group in groups for gone in group.absorbed})
     if keys:
         await store.index_traits(tx, keys)
+    # Last, because other profiles' workers wait for these rows.
+    grouped = collect_grouped((one.fragment, one.touchpoint) for group in groups for one in group.applied)
+    if grouped.accounts:
+        await applying.accounts.save_grouped(tx, grouped)
     return outgoing
 
 

@@ -23,6 +23,7 @@ from services.profile.domain.identity import Rules
 from services.profile.handlers.apply_facets import apply_facets, flush_facets
 from services.profile.handlers.apply_touchpoints import Applying, apply_touchpoints
 from services.profile.handlers.fold_profiles import fold_profiles
+from services.profile.store.accounts import PostgresAccounts
 from services.profile.store.facets import PostgresFacets
 from services.profile.store.graph import PostgresGraph
 from services.profile.store.views import load_by_address, load_by_id
@@ -110,7 +111,7 @@ class Profiles:
 
     def __post_init__(self) -> None:
         self.graph, self.facets = PostgresGraph(), PostgresFacets()
-        self.applying = Applying(self.graph, self.facets, fold, Rules(), KEY.fragment_id, self.clock)
+        self.applying = Applying(self.graph, self.facets, PostgresAccounts(), fold, Rules(), KEY.fragment_id, self.clock)
         self.handle = partial(apply_touchpoints, applying=self.applying)
 
     async def apply(self, *touchpoints: TouchpointRecorded) -> BatchResult:

@@ -35,6 +35,7 @@ from services.profile.consumer import GROUP, build_handlers
 from services.profile.domain.identity import Rules
 from services.profile.handlers.apply_touchpoints import Applying
 from services.profile.main import load_current
+from services.profile.store.accounts import PostgresAccounts
 from services.profile.store.facets import PostgresFacets
 from services.profile.store.graph import PostgresGraph
 from services.profile.store.outcomes import find_outcomes
@@ -131,7 +132,7 @@ async def run_service(database: Database, *, env: str = "test", broker: FakeBrok
     publisher = broker.publisher()
     outbox = DismissingOutbox(PostgresOutbox(database, publisher, current=load_current))
     arrivals = Arrivals(database, clock, find=find_outcomes)
-    applying = Applying(PostgresGraph(), PostgresFacets(), fold, Rules(), KEY.fragment_id, clock)
+    applying = Applying(PostgresGraph(), PostgresFacets(), PostgresAccounts(), fold, Rules(), KEY.fragment_id, clock)
     flusher = FacetFlusher(database, outbox, applying.graph, applying.facets, clock, 0)
     consumer = BatchConsumer(
         group=GROUP,

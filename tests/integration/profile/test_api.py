@@ -39,7 +39,10 @@ async def test_the_view_answers_to_every_identifier_and_to_the_id(service: Servi
     answer = await service.get(f"/v1/profiles/{view['id']}")
     assert answer.headers["etag"] == '"1"'
     again = await service.client.get(f"/v1/profiles/{view['id']}", headers={"If-None-Match": '"1"'})
-    assert (again.status_code, again.content) == (304, b"")
+    assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", '"1"')
+    weak = await service.client.get(f"/v1/profiles/{view['id']}", headers={"If-None-Match": '"0", W/"1"'})
+    old = await service.client.get(f"/v1/profiles/{view['id']}", headers={"If-None-Match": '"0"'})
+    assert (weak.status_code, old.status_code) == (304, 200)
 
 
 async def test_an_absorbed_id_answers_with_the_root_and_says_where_it_is(service: Service) -> None:
@@ -316,6 +319,49 @@ async def test_edits_check_scope_shape_version_and_repeat_safely(service: Servic
     assert (first.status_code, again.status_code, again.json()) == (200, 200, first.json())
     other = await service.client.patch(path, json={"a": 2}, headers=key)
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+    items = (await service.get("/v1/profiles/user_id:u1/timeline")).json()["items"]
+    assert len(items) == 2
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("PATCH", "traits", {"plan": "gold"}),
+        ("PUT", "consent", {"purpose": "marketing", "status": "granted"}),
+        ("POST", "lead/stage", {"stage": "customer"}),
+    ],
+)
+async def test_an_edit_based_on_an_older_version_is_refused_and_leaves_no_trace(
+    service: Service, method: str, path: str, body: dict[str, str]
+) -> None:
+    sent = make_identify(1, "u1", plan="free")
+    await service.send(sent)
+    version = (await service.view("user_id:u1", sent))["version"]
+    address = f"/v1/profiles/user_id:u1/{path}"
+    refused = await service.client.request(method, address, json=body, headers={"If-Match": f'"{version - 1}"'})
+    assert (refused.status_code, refused.json()["code"], refused.headers["etag"]) == (412, "precondition_failed", f'"{version}"')
+    weak = await service.client.request(method, address, json=body, headers={"If-Match": f'W/"{version}"'})
+    assert weak.status_code == 412
+    taken = await service.client.request(method, address, json=body, headers={"If-Match": f'"{version - 1}", "{version}"'})
+    assert (taken.status_code, taken.headers["etag"]) == (200, f'"{version + 1}"')
+    late = await service.client.request(method, address, json=body, headers={"If-Match": f'"{version}"'})
+    anyhow = await service.client.request(method, address, json=body, headers={"If-Match": "*"})
+    assert (late.status_code, anyhow.status_code) == (412, 200)
+    items = (await service.get("/v1/profiles/user_id:u1/timeline")).json()["items"]
+    assert len([item for item in items if item["source"] == "profile-api"]) == 2
+
+
+async def test_a_repeated_edit_that_was_applied_but_not_answered_is_no_conflict(service: Service) -> None:
+    sent = make_identify(1, "u1", plan="free")
+    await service.send(sent)
+    version = (await service.view("user_id:u1", sent))["version"]
+    headers = {"Idempotency-Key": "k1", "If-Match": f'"{version}"'}
+    first = await service.client.patch("/v1/profiles/user_id:u1/traits", json={"a": 1}, headers=headers)
+    async with service.database.connection() as connection:
+        await connection.execute("UPDATE idempotency_keys SET answer = NULL")
+    again = await service.client.patch("/v1/profiles/user_id:u1/traits", json={"a": 1}, headers=headers)
+    assert (again.status_code, again.json()) == (200, first.json())
+    assert again.headers["rapport-touchpoint"] == first.headers["rapport-touchpoint"]
     items = (await service.get("/v1/profiles/user_id:u1/timeline")).json()["items"]
     assert len(items) == 2
 

@@ -1,0 +1,124 @@
+"""Accounts: what all group calls said, whoever sent them, and who belongs."""
+
+import asyncio
+import itertools
+from typing import Any
+from urllib.parse import quote
+from uuid import UUID
+
+import msgspec
+import pytest
+
+from libs.events.touchpoints import TouchpointRecorded
+from services.profile.domain.accounts import show_account
+from services.profile.store.accounts import load_account, load_members
+from tests.integration.profile.driving import Profiles, encode_touchpoint, make_touchpoint, to_incoming
+from tests.integration.profile.running import OTHER_KEY, READ_KEY, Service
+
+FIRST = UUID(int=0)
+
+
+def make_group(number: int | str, *names: str, account: str = "acme", **fields: Any) -> TouchpointRecorded:
+    traits = fields.pop("traits", {})
+    raw = msgspec.Raw(msgspec.json.encode(traits))
+    return make_touchpoint(number, *names, kind="group", name="Grouped", group_id=account, traits=raw, **fields)
+
+
+async def read(profiles: Profiles, account: str = "acme") -> tuple[dict[str, Any], list[Any]]:
+    async with profiles.database.connection() as connection:
+        stored = await load_account(connection, account)
+        members = [tuple(row) for row in await load_members(connection, account, FIRST, 500)]
+    assert stored is not None
+    return msgspec.json.decode(msgspec.json.encode(show_account(account, stored))), members
+
+
+SAID = (
+    make_group(1, "u1", traits={"name": "Acme", "plan": "free", "size": 4}),
+    make_group(2, "u2", traits={"plan": "gold", "size": None}),
+    make_group(3, "u3", traits={"plan": "lead"}, minute=0),
+)
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+async def test_every_order_and_batching_of_group_calls_says_the_same(profiles: Profiles, order: tuple[int, ...]) -> None:
+    await profiles.apply(SAID[order[0]], SAID[order[1]])
+    await profiles.apply(SAID[order[2]])
+    await profiles.apply(*SAID)
+    account, members = await read(profiles)
+    assert account == {
+        "id": "acme",
+        "name": "Acme",
+        "since": "2026-03-01T12:00:00.000Z",
+        "traits": {"name": "Acme", "plan": "gold"},
+    }
+    assert len(members) == 3
+
+
+async def test_a_member_is_counted_once_and_moves_with_a_merge(profiles: Profiles) -> None:
+    await profiles.apply(make_group(1, "e1"), make_group(2, "u1"), make_group(3, "u2"))
+    _, before = await read(profiles)
+    await profiles.apply(make_touchpoint(4, "u1", "e1"))
+    _, after = await read(profiles)
+    view = await profiles.view("u1")
+    assert (len(before), len(after)) == (3, 2)
+    assert view is not None
+    assert dict(after)[view["id"]] == min(since for _, since in before)
+
+
+async def test_a_batch_that_is_rolled_back_leaves_no_account(profiles: Profiles) -> None:
+    async def fail() -> None:
+        async with profiles.database.transaction() as tx:
+            await profiles.handle(tx, [to_incoming(encode_touchpoint(make_group(1, "u1")))])
+            raise ConnectionResetError
+
+    with pytest.raises(ConnectionResetError):
+        await fail()
+    assert await profiles.fetch("SELECT FROM accounts UNION ALL SELECT FROM account_members") == []
+
+
+async def test_workers_that_name_the_same_accounts_at_once_lose_nothing(profiles: Profiles) -> None:
+    accounts = [f"a{number}" for number in range(12)]
+    batches = []
+    for worker in range(6):
+        named = accounts if worker % 2 else accounts[::-1]
+        batches.append(
+            [make_group(f"{worker}-{one}", f"u{worker}", account=one, traits={f"t{worker}": 1}, minute=worker) for one in named]
+        )
+    await asyncio.gather(*(profiles.apply(*batch) for batch in batches))
+    for one in accounts:
+        account, members = await read(profiles, one)
+        assert account["traits"] == {f"t{worker}": 1 for worker in range(6)}
+        assert len(members) == 6
+
+
+async def test_an_account_and_its_members_are_read_page_by_page(service: Service) -> None:
+    odd = "Acme/Ünited " + "x" * 9000
+    sent = [make_group(number, f"u{number}", account=odd, traits={"name": "Acme"}) for number in range(5)]
+    await service.send(*sent, make_touchpoint(9, "u9"))
+    await service.view("user_id:u9", make_touchpoint(9, "u9"))
+    path = f"/v1/accounts/{quote(odd, safe='')}"
+    found: list[str] = []
+    cursor: dict[str, str] = {}
+    for one in sent:
+        assert (await service.get(path, wait_for=str(one.id))).status_code == 200
+    while True:
+        answer = await service.get(path, limit=2, **cursor)
+        assert (answer.status_code, answer.json()["name"]) == (200, "Acme")
+        members = answer.json()["members"]
+        found += [member["profile_id"] for member in members["items"]]
+        if members["next_cursor"] is None:
+            break
+        cursor = {"cursor": members["next_cursor"]}
+    expected = [(await service.view(f"user_id:u{number}"))["id"] for number in range(5)]
+    assert found == sorted(expected)
+
+
+async def test_an_account_nobody_named_a_key_without_the_scope_and_a_strange_cursor_are_problems(service: Service) -> None:
+    unknown = await service.get("/v1/accounts/nobody")
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "account_not_found")
+    forbidden = await service.client.get("/v1/accounts/a", headers={"Authorization": f"Bearer {OTHER_KEY}"})
+    assert (forbidden.status_code, forbidden.json()["code"]) == (403, "forbidden")
+    allowed = await service.client.get("/v1/accounts/a", headers={"Authorization": f"Bearer {READ_KEY}"})
+    assert allowed.status_code == 404
+    strange = await service.get("/v1/accounts/a", cursor="nonsense")
+    assert (strange.status_code, strange.json()["code"]) == (422, "invalid_cursor")
