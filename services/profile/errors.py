@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from libs.kit.errors import Internal, NotFound
+from libs.kit.errors import Forbidden, Internal, Invalid, NotFound, Unauthorized
 
 
 class ProfileNotFound(NotFound):
@@ -24,3 +24,31 @@ class EditNotApplied(Internal):
 
     code: ClassVar[str] = "edit_not_applied"
     title: ClassVar[str] = "The edit couldn't be applied"
+
+
+class InvalidWriteKey(Unauthorized):
+    """The write key is missing, unknown or revoked, or its source is disabled."""
+
+    code: ClassVar[str] = "invalid_write_key"
+    title: ClassVar[str] = "The write key isn't known"
+
+
+class KeyNotForBrowsers(Forbidden):
+    """The write key belongs to a source that is no website or app."""
+
+    code: ClassVar[str] = "key_not_for_browsers"
+    title: ClassVar[str] = "The key isn't a website's or an app's"
+
+
+class OriginNotAllowed(Forbidden):
+    """The website isn't among the origins of the key's source."""
+
+    code: ClassVar[str] = "origin_not_allowed"
+    title: ClassVar[str] = "This website may not use the key"
+
+
+class VisitorIdGuessable(Invalid):
+    """The anonymous id hasn't the form of at least 122 random bits, so that somebody else might guess it."""
+
+    code: ClassVar[str] = "visitor_id_guessable"
+    title: ClassVar[str] = "The anonymous id could be guessed"

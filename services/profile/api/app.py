@@ -10,6 +10,7 @@ from services.profile.api.deps import ApiDeps
 from services.profile.api.edits import build_edits_router
 from services.profile.api.hot import add_hot_routes
 from services.profile.api.lists import build_lists_router
+from services.profile.api.me import add_visitor_routes
 from services.profile.api.page import build_page_router
 
 DESCRIPTION = """Who each customer is, and everything known of them in one view, within a second of the touch.
@@ -22,6 +23,7 @@ def create_profile_app(deps: ApiDeps, health: Health, clock: Clock) -> FastAPI:
         service="profile", title="Rapport profile", description=DESCRIPTION, health=health, access=deps.access, clock=clock
     )
     add_hot_routes(app, deps)
+    add_visitor_routes(app, deps)
     app.include_router(build_lists_router(deps))
     app.include_router(build_accounts_router(deps))
     app.include_router(build_edits_router(deps))

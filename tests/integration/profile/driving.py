@@ -27,6 +27,7 @@ from services.profile.store.accounts import PostgresAccounts
 from services.profile.store.facets import PostgresFacets
 from services.profile.store.graph import PostgresGraph
 from services.profile.store.views import load_by_address, load_by_id
+from services.profile.store.visitors import PostgresVisitors
 
 KEY = IdentityKey(b"a key for tests only, 32 bytes..")
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -111,7 +112,9 @@ class Profiles:
 
     def __post_init__(self) -> None:
         self.graph, self.facets = PostgresGraph(), PostgresFacets()
-        self.applying = Applying(self.graph, self.facets, PostgresAccounts(), fold, Rules(), KEY.fragment_id, self.clock)
+        self.applying = Applying(
+            self.graph, self.facets, PostgresAccounts(), PostgresVisitors(), fold, Rules(), KEY.fragment_id, self.clock
+        )
         self.handle = partial(apply_touchpoints, applying=self.applying)
 
     async def apply(self, *touchpoints: TouchpointRecorded) -> BatchResult:
