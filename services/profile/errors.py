@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from libs.kit.errors import Forbidden, Internal, Invalid, NotFound, Unauthorized
+from libs.kit.errors import Forbidden, Internal, Invalid, NotFound, TooManyRequests, Unauthorized
 
 
 class ProfileNotFound(NotFound):
@@ -52,3 +52,10 @@ class VisitorIdGuessable(Invalid):
 
     code: ClassVar[str] = "visitor_id_guessable"
     title: ClassVar[str] = "The anonymous id could be guessed"
+
+
+class TooManyStreams(TooManyRequests):
+    """As many streams of all views run in this process as it allows at once."""
+
+    code: ClassVar[str] = "too_many_streams"
+    title: ClassVar[str] = "Too many streams at once"

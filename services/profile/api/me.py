@@ -107,8 +107,9 @@ _ME: Final[dict[str, Any]] = {
     "summary": "What a website may read of its own visitor",
     "description": "With a write key of a web or mobile source, from its allowed origins. The visitor is known by an anonymous "
     "id that nobody can guess, and by nothing else. Segments, tier and points are shown where nobody but the shop itself can "
-    "have tied the id to the profile: while all that is known of the visitor are anonymous ids, or once a server has named the id "
-    "together with somebody known and the profile holds no other claim of a browser. Everybody else reads the same empty answer.",
+    "have tied the id to the profile: while all that is known of the visitor are anonymous ids, or once a server has named the "
+    "id together with somebody known and the profile holds no other claim of a browser. Everybody else reads the same empty "
+    "answer.",
     "security": [],
     "parameters": [
         {

@@ -1,6 +1,8 @@
 """The HTTP contract of profile, on real PostgreSQL."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
 from uuid import uuid4
 
 import httpx
@@ -9,6 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from libs.kit.db import Database
+from libs.kit.http import Message, get_entry
 from tests.integration.profile.driving import (
     encode_touchpoint,
     make_identifier,
@@ -277,6 +280,76 @@ async def test_many_at_once_and_all_as_a_stream(service: Service) -> None:
     assert (len(ids), ids) == (10, sorted(ids))
     rest = (await service.get("/v1/profiles/stream", after=ids[6])).text.splitlines()
     assert rest == lines[7:]
+
+
+async def drive_stream(service: Service, when: Callable[[int], Awaitable[None]]) -> list[Any]:
+    """What a reader of the stream gets who does something before taking each piece."""
+    pieces: list[bytes] = []
+    taken = 0
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Message) -> None:
+        nonlocal taken
+        await when(taken)
+        taken += 1
+        pieces.append(message.get("body", b""))
+
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/v1/profiles/stream",
+        "raw_path": b"/v1/profiles/stream",
+        "query_string": b"",
+        "headers": [(b"authorization", f"Bearer {READ_KEY}".encode())],
+    }
+    await get_entry(service.app)(scope, receive, send)
+    return [msgspec.json.decode(line) for line in b"".join(pieces).splitlines()]
+
+
+async def test_a_stream_shows_one_moment_whatever_changes_meanwhile(service: Service) -> None:
+    many = [make_touchpoint(number, f"u{number}") for number in range(600)]
+    await service.send(*many)
+
+    async def read() -> list[str]:
+        return (await service.get("/v1/profiles/stream")).text.splitlines()
+
+    before = await eventually(read, until=lambda lines: len(lines) == 600)
+
+    async def change(piece: int) -> None:
+        if piece == 1:
+            later = [make_touchpoint(1000 + number, f"u{number}") for number in range(601)]
+            await service.send(*later)
+            for one in later[::40]:
+                await service.get("/v1/profiles", limit=1, wait_for=str(one.id))
+
+    streamed = await drive_stream(service, change)
+    assert streamed == [msgspec.json.decode(line) for line in before]
+    answer = await service.get("/v1/profiles/stream")
+    assert len(answer.text.splitlines()) == 601
+    assert answer.headers["rapport-snapshot-at"].endswith("Z")
+
+
+async def test_no_more_than_two_streams_run_at_once(service: Service) -> None:
+    await service.send(sent := make_touchpoint(1, "u1"))
+    await service.view("user_id:u1", sent)
+    refused: list[httpx.Response] = []
+
+    async def nothing(_piece: int) -> None:
+        return
+
+    async def ask(piece: int) -> None:
+        if piece == 0:
+            refused.append(await service.get("/v1/profiles/stream"))
+
+    async def second(piece: int) -> None:
+        if piece == 0:
+            assert len(await drive_stream(service, ask)) == 1
+
+    assert len(await drive_stream(service, second)) == 1
+    assert [(one.status_code, one.json()["code"]) for one in refused] == [(429, "too_many_streams")]
+    assert len(await drive_stream(service, nothing)) == 1
 
 
 async def test_edits_go_through_the_log_and_answer_with_the_view(service: Service) -> None:
