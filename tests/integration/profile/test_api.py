@@ -10,9 +10,11 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from libs.events.touchpoints import Identifier
 from libs.kit.db import Database
 from libs.kit.http import Message, get_entry
 from tests.integration.profile.driving import (
+    KEY,
     encode_touchpoint,
     make_identifier,
     make_identify,
@@ -280,6 +282,50 @@ async def test_many_at_once_and_all_as_a_stream(service: Service) -> None:
     assert (len(ids), ids) == (10, sorted(ids))
     rest = (await service.get("/v1/profiles/stream", after=ids[6])).text.splitlines()
     assert rest == lines[7:]
+
+
+async def test_search_finds_by_the_beginnings_of_names_page_by_page(service: Service) -> None:
+    phone = Identifier("phone", "+4930901820", KEY.fragment_id("phone", "+4930901820"))
+    people = [
+        make_identify(1, "u1", "e1", firstName="Ada", lastName="Lovelace", country="GB"),
+        make_identify(2, "u2", name="Ada Byron-King", country="DE"),
+        make_identify(3, "u3", first_name="ADA", last_name="Lovage", country="DE"),
+        make_identify(4, "u4", firstName="Adam", lastName="Wolfeschlegelsteinhausen"),
+        msgspec.structs.replace(make_identify(5, "u5", nickname="Ada"), identifiers=(make_identifier("u5"), phone)),
+        make_identify(6, "u6", firstName="Élodie"),
+    ]
+    await service.send(*people)
+    for number, one in enumerate(people, 1):
+        await service.view(f"user_id:u{number}", one)
+
+    async def found(q: str, **query: str) -> list[str]:
+        names, cursor = [], {}
+        while True:
+            answer = (await service.client.get("/v1/profiles", params={"q": q, "limit": "2", **query, **cursor})).json()
+            assert len(answer["items"]) <= 2
+            ids = [item["id"] for item in answer["items"]]
+            assert ids == sorted(ids)
+            names += [one["value"] for item in answer["items"] for one in item["identifiers"] if one["kind"] == "user_id"]
+            if answer["next_cursor"] is None:
+                return sorted(names)
+            cursor = {"cursor": answer["next_cursor"]}
+
+    assert await found("ada") == ["u1", "u2", "u3", "u4"]
+    assert await found("Lov aDa") == ["u1", "u3"]
+    assert await found("king") == ["u2"]
+    assert await found("da") == []
+    assert await found("a") == []
+    assert await found("wolfeschlegelstein") == ["u4"]
+    assert await found("wolfeschlegelstern") == []
+    assert await found("e\u0301LO") == ["u6"]
+    assert await found("ada", **{"trait.country": "DE"}) == ["u2", "u3"]
+    assert await found("e1") == ["u1"]
+    assert await found("030 901820") == ["u5"]
+    renamed = make_identify(9, "u1", firstName=None, lastName="King")
+    await service.send(renamed)
+    await service.view("user_id:u1", renamed)
+    assert await found("lov") == ["u3"]
+    assert await found("kin") == ["u1", "u2"]
 
 
 async def drive_stream(service: Service, when: Callable[[int], Awaitable[None]]) -> list[Any]:
