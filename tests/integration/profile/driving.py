@@ -15,7 +15,7 @@ from libs.events.profiles import ProfileChanged
 from libs.events.topics import TOUCHPOINTS
 from libs.events.touchpoints import ConsentStatement, Identifier, TouchpointRecorded, compute_touchpoint_id
 from libs.identity import IdentityKey, strength_key
-from libs.kit.clock import FakeClock
+from libs.kit.clock import Clock, FakeClock
 from libs.kit.db import Database, Tx
 from libs.messaging.ports import BatchResult
 from libs.orders.statements import OrderStatement
@@ -101,6 +101,20 @@ async def fold(tx: Tx, work: Sequence[Any]) -> None:
     await fold_profiles(tx, work, sentiment=lambda _text: "0.0000")
 
 
+def make_applying(clock: Clock) -> Applying:
+    """All stores real."""
+    return Applying(
+        graph=PostgresGraph(),
+        facets=PostgresFacets(),
+        accounts=PostgresAccounts(),
+        visitors=PostgresVisitors(),
+        fold=fold,
+        rules=Rules(),
+        fragment_id=KEY.fragment_id,
+        clock=clock,
+    )
+
+
 @dataclass
 class Profiles:
     """The service without its edges. `log` is every record told, in the order of the commits."""
@@ -111,10 +125,8 @@ class Profiles:
     offset: int = 0
 
     def __post_init__(self) -> None:
-        self.graph, self.facets = PostgresGraph(), PostgresFacets()
-        self.applying = Applying(
-            self.graph, self.facets, PostgresAccounts(), PostgresVisitors(), fold, Rules(), KEY.fragment_id, self.clock
-        )
+        self.applying = make_applying(self.clock)
+        self.graph, self.facets = self.applying.graph, self.applying.facets
         self.handle = partial(apply_touchpoints, applying=self.applying)
 
     async def apply(self, *touchpoints: TouchpointRecorded) -> BatchResult:

@@ -32,16 +32,10 @@ from services.profile.api.app import create_profile_app
 from services.profile.api.deps import ApiDeps
 from services.profile.api.reading import Reader
 from services.profile.consumer import GROUP, build_handlers
-from services.profile.domain.identity import Rules
-from services.profile.handlers.apply_touchpoints import Applying
 from services.profile.main import load_current
-from services.profile.store.accounts import PostgresAccounts
-from services.profile.store.facets import PostgresFacets
-from services.profile.store.graph import PostgresGraph
 from services.profile.store.outcomes import find_outcomes
-from services.profile.store.visitors import PostgresVisitors
 from services.profile.upkeep import FacetFlusher, Upkeep
-from tests.integration.profile.driving import KEY, START, encode_touchpoint, fold
+from tests.integration.profile.driving import KEY, START, encode_touchpoint, make_applying
 
 READ_KEY, WRITE_KEY, OTHER_KEY = "read-key", "write-key", "other-key"
 BROWSER_KEY, SHOP_KEY, SERVER_KEY, CLOSED_KEY = "browser-key", "shop-key", "server-key", "closed-key"
@@ -140,9 +134,7 @@ async def run_service(database: Database, *, env: str = "test", broker: FakeBrok
     publisher = broker.publisher()
     outbox = DismissingOutbox(PostgresOutbox(database, publisher, current=load_current))
     arrivals = Arrivals(database, clock, find=find_outcomes)
-    applying = Applying(
-        PostgresGraph(), PostgresFacets(), PostgresAccounts(), PostgresVisitors(), fold, Rules(), KEY.fragment_id, clock
-    )
+    applying = make_applying(clock)
     flusher = FacetFlusher(database, outbox, applying.graph, applying.facets, clock, 0)
     consumer = BatchConsumer(
         group=GROUP,

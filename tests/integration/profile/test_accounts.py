@@ -65,6 +65,16 @@ async def test_a_member_is_counted_once_and_moves_with_a_merge(profiles: Profile
     assert dict(after)[view["id"]] == min(since for _, since in before)
 
 
+async def test_two_who_belong_to_one_account_stay_two(profiles: Profiles) -> None:
+    await profiles.apply(make_group(1, "u1", traits={"name": "Acme"}), make_group(2, "u2", traits={"name": "ACME"}))
+    first, second = await profiles.view("u1"), await profiles.view("u2")
+    assert first is not None
+    assert second is not None
+    assert first["id"] != second["id"]
+    assert [account["name"] for account in first["accounts"]] == ["Acme"]
+    assert (await read(profiles))[0]["name"] == "ACME"
+
+
 async def test_a_batch_that_is_rolled_back_leaves_no_account(profiles: Profiles) -> None:
     async def fail() -> None:
         async with profiles.database.transaction() as tx:

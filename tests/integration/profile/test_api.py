@@ -277,6 +277,11 @@ async def test_many_at_once_and_all_as_a_stream(service: Service) -> None:
     )
     items = answer.json()["items"]
     assert [item["profile"] and item["profile"]["identifiers"][0]["value"] for item in items] == ["u1", None, None, "u2"]
+    most = [f"user_id:u{number % 10}" for number in range(500)]
+    full = await service.client.post("/v1/profiles/batch", json={"refs": most})
+    assert [item["profile"]["identifiers"][0]["value"] for item in full.json()["items"]] == [f"u{one % 10}" for one in range(500)]
+    for refs in ([], [*most, "user_id:u1"]):
+        assert (await service.client.post("/v1/profiles/batch", json={"refs": refs})).status_code == 422
     lines = (await service.get("/v1/profiles/stream")).text.splitlines()
     ids = [msgspec.json.decode(line)["id"] for line in lines]
     assert (len(ids), ids) == (10, sorted(ids))
@@ -527,4 +532,6 @@ async def test_only_a_local_installation_shows_the_page_to_its_own_machine_witho
 async def test_the_document_describes_the_routes(service: Service) -> None:
     paths = (await service.get("/openapi.json")).json()["paths"]
     assert {"/v1/profiles/{ref}", "/v1/profiles/stream", "/v1/profiles/batch", "/v1/identity/refusals"} <= set(paths)
+    assert {"/v1/accounts/{account_id}", "/v1/me"} <= set(paths)
+    assert "412" in paths["/v1/profiles/{ref}/traits"]["patch"]["responses"]
     assert {parameter["name"] for parameter in paths["/v1/profiles/{ref}"]["get"]["parameters"]} >= {"ref", "wait_for_facets"}
