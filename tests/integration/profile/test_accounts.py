@@ -10,10 +10,11 @@ import msgspec
 import pytest
 
 from libs.events.touchpoints import TouchpointRecorded
-from services.profile.domain.accounts import show_account
-from services.profile.store.accounts import load_account, load_members
+from services.profile.domain.accounts import Grouped, collect_grouped, compute_account_key, show_account
+from services.profile.store.accounts import PostgresAccounts, load_account, load_members
 from tests.integration.profile.driving import Profiles, encode_touchpoint, make_touchpoint, to_incoming
 from tests.integration.profile.running import OTHER_KEY, READ_KEY, Service
+from tests.support.eventually import eventually
 
 FIRST = UUID(int=0)
 
@@ -88,6 +89,7 @@ async def test_a_batch_that_is_rolled_back_leaves_no_account(profiles: Profiles)
 
 async def test_workers_that_name_the_same_accounts_at_once_lose_nothing(profiles: Profiles) -> None:
     accounts = [f"a{number}" for number in range(12)]
+    await profiles.apply(*(make_group(f"before-{one}", "e1", account=one, minute=0) for one in accounts))
     batches = []
     for worker in range(6):
         named = accounts if worker % 2 else accounts[::-1]
@@ -98,7 +100,35 @@ async def test_workers_that_name_the_same_accounts_at_once_lose_nothing(profiles
     for one in accounts:
         account, members = await read(profiles, one)
         assert account["traits"] == {f"t{worker}": 1 for worker in range(6)}
-        assert len(members) == 6
+        assert len(members) == 7
+
+
+async def test_accounts_are_locked_in_one_order_whichever_is_named_first(profiles: Profiles) -> None:
+    first, last = sorted(("acme", "bolt"), key=compute_account_key)
+    await profiles.apply(make_group(1, "u1", account=last))
+    await profiles.apply(make_group(2, "u1", account=first))
+    store = PostgresAccounts()
+
+    def say(*accounts: str) -> Grouped:
+        return collect_grouped((FIRST, make_group(3, "u2", account=one)) for one in accounts)
+
+    async def follow() -> None:
+        async with profiles.database.transaction() as tx:
+            await store.save_grouped(tx, say(last, first))
+
+    async def count_waiting() -> int:
+        [row] = await profiles.fetch(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        return row["count"]  # type: ignore[no-any-return]
+
+    async with profiles.database.transaction() as tx:
+        await store.save_grouped(tx, say(first))
+        following = asyncio.create_task(follow())
+        await eventually(count_waiting, until=lambda waiting: waiting == 1)
+        async with profiles.database.transaction() as other:
+            await other.fetch("SELECT FROM accounts WHERE key = $1 FOR UPDATE NOWAIT", compute_account_key(last))
+    await following
 
 
 async def test_an_account_and_its_members_are_read_page_by_page(service: Service) -> None:
