@@ -76,11 +76,9 @@ async def _show_known(visitor: str, deps: ApiDeps) -> dict[str, Any]:
     if profile is None:
         return NOBODY
     address = deps.identity_key.fragment_id(ANONYMOUS_ID, visitor)
-    # Once a device is shared its id leads to another fragment than its own: what was said of the first user is over.
-    is_own = b'"fragment":"%b"' % str(address).encode() in profile.identifiers
     async with deps.database.connection() as connection:
-        vouched = is_own and await is_vouched(connection, address)
-    return show_visitor(profile.facets) if may_see(profile.identifiers, is_vouched=vouched) else NOBODY
+        vouched = await is_vouched(connection, address)
+    return show_visitor(profile.facets) if may_see(profile.identifiers, address, is_vouched=vouched) else NOBODY
 
 
 def _read_query(query: bytes) -> dict[str, str]:

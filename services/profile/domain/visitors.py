@@ -84,16 +84,19 @@ def find_vouched(identifiers: Sequence[Identifier], refused: Collection[tuple[st
     return [one.fragment for one in identifiers[1:] if one.kind == ANONYMOUS_ID and (one.kind, one.value) not in refused]
 
 
-def may_see(identifiers: bytes, *, is_vouched: bool) -> bool:
-    """Whether an anonymous id opens the profile that shows these identifiers.
+def may_see(identifiers: bytes, address: UUID, *, is_vouched: bool) -> bool:
+    """Whether the anonymous id of this address opens the profile that shows these identifiers.
 
     It does where the profile has nothing but anonymous ids: to be tied to them, one must know them. And where a server said
-    whose it is, as long as nothing in the profile is only a browser's claim of who somebody is.
+    whose it is, as long as nothing in the profile is only a browser's claim of who somebody is. Once the address leads to another
+    fragment than its first (a shared device, a split), what a server said of it is over.
     """
     seen = _seen.decode(identifiers)
     if all(one.kind == ANONYMOUS_ID for one in seen):
         return True
-    return is_vouched and all(one.verified for one in seen if one.kind not in UNKNOWN_PERSON_KINDS)
+    if not is_vouched or all(one.fragment != address for one in seen):
+        return False
+    return all(one.verified for one in seen if one.kind not in UNKNOWN_PERSON_KINDS)
 
 
 def show_visitor(facets: bytes) -> dict[str, Any]:

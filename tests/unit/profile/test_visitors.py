@@ -82,12 +82,19 @@ def render(*named: Identifier) -> bytes:
 def test_a_profile_opens_where_no_claim_can_have_tied_the_id_to_it() -> None:
     visitor, other = make_named("anonymous_id", 1), make_named("anonymous_id", 2)
     device, known, claimed = make_named("device_id", 3), make_named("user_id", 4), make_named("email", 5, verified=False)
-    assert may_see(render(visitor, other), is_vouched=False)
-    assert not may_see(render(visitor, device), is_vouched=False)
-    assert not may_see(render(visitor, known), is_vouched=False)
-    assert not may_see(render(visitor, claimed), is_vouched=False)
-    assert may_see(render(visitor, known, device), is_vouched=True)
-    assert not may_see(render(visitor, known, claimed), is_vouched=True)
+    assert may_see(render(visitor, other), visitor.fragment, is_vouched=False)
+    assert not may_see(render(visitor, device), visitor.fragment, is_vouched=False)
+    assert not may_see(render(visitor, known), visitor.fragment, is_vouched=False)
+    assert not may_see(render(visitor, claimed), visitor.fragment, is_vouched=False)
+    assert may_see(render(visitor, known, device), visitor.fragment, is_vouched=True)
+    assert not may_see(render(visitor, known, claimed), visitor.fragment, is_vouched=True)
+
+
+def test_what_a_server_said_of_an_id_ends_when_it_leads_elsewhere() -> None:
+    visitor, known = make_named("anonymous_id", 1), make_named("user_id", 4)
+    moved = msgspec.structs.replace(visitor, fragment=UUID(int=9))
+    assert not may_see(render(moved, known), visitor.fragment, is_vouched=True)
+    assert may_see(render(moved), visitor.fragment, is_vouched=True)
 
 
 def test_segments_tier_and_points_are_shown_and_nothing_else() -> None:
