@@ -2,6 +2,7 @@
 
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
@@ -34,9 +35,9 @@ def compute_trait_keys(core: bytes) -> list[int]:
     """Sorted 64-bit hashes of the traits in the folded part of a view, and of the beginnings of its names' words."""
     traits = _core.decode(b"{%b}" % core).traits
     keys = {compute_trait_key(name, value) for name, raw in traits.items() if (value := _read_value(raw)) is not None}
-    for word in _list_words(traits):
-        longest = min(len(word), _LONGEST_PREFIX)
-        keys.update(_compute_prefix_key(word[:length]) for length in range(SHORTEST_PREFIX, longest + 1))
+    for name in NAMES:
+        if name in traits and (value := _read_value(traits[name])) is not None:
+            keys.update(_list_prefix_keys(value))
     return sorted(keys)
 
 
@@ -67,6 +68,16 @@ def has_name(view: bytes, words: Sequence[str]) -> bool:
 def _list_words(traits: Mapping[str, Raw]) -> list[str]:
     said: Iterable[str | None] = (_read_value(traits[name]) for name in NAMES if name in traits)
     return [word for value in said if value is not None for word in split_name(value)]
+
+
+@lru_cache(maxsize=16_384)
+def _list_prefix_keys(name: str) -> tuple[int, ...]:
+    """Remembered: an active customer's name is looked at again with every trait they state, and first names repeat."""
+    return tuple(
+        _compute_prefix_key(word[:length])
+        for word in split_name(name)
+        for length in range(SHORTEST_PREFIX, min(len(word), _LONGEST_PREFIX) + 1)
+    )
 
 
 def _compute_prefix_key(prefix: str) -> int:

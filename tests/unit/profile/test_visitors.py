@@ -1,7 +1,7 @@
 """Which anonymous ids open anything, and when what they open may be shown."""
 
 import base64
-from uuid import UUID, uuid1, uuid3, uuid5
+from uuid import UUID, uuid3, uuid5
 
 import msgspec
 import pytest
@@ -35,7 +35,7 @@ def test_so_many_digits_or_letters_of_a_draw_can_not_be_guessed(text: str) -> No
 @pytest.mark.parametrize(
     "text",
     [
-        str(uuid1()),
+        "b1b5c9a0-ca7e-11f0-8de9-0242ac120002",  # version 1: a time and a machine
         str(uuid3(UUID(int=0), "ada")),
         str(uuid5(UUID(int=0), "ada")),
         "01890a5d-ac96-774b-bcce-b302099a8057",  # version 7: a time and 74 bits
