@@ -52,7 +52,7 @@ def add_hot_routes(app: FastAPI, deps: ApiDeps) -> None:
         running += 1
         try:
             async with deps.database.snapshot() as snapshot:
-                await _stream(snapshot, after, send)
+                await stream_views(snapshot, after, send, _LONGEST_STALL_S)
         finally:
             running -= 1
 
@@ -60,7 +60,7 @@ def add_hot_routes(app: FastAPI, deps: ApiDeps) -> None:
     add_raw_route(app, "/v1/profiles/{ref}", ["GET"], read_profile, _READ)
 
 
-async def _stream(snapshot: Tx, after: UUID, send: Send) -> None:
+async def stream_views(snapshot: Tx, after: UUID, send: Send, longest_stall_s: float) -> None:
     """All views behind an id as they stand at one moment. Raises TimeoutError for a reader who stops reading."""
     at = format_utc(await snapshot.fetchval("SELECT now()"))
     headers = [(b"content-type", _NDJSON), (SNAPSHOT_HEADER.lower().encode(), at.encode())]
@@ -68,7 +68,7 @@ async def _stream(snapshot: Tx, after: UUID, send: Send) -> None:
     while page := await load_page(snapshot, after, _PAGE):
         lines = b"".join(b"%b\n" % render_stored(one) for one in page)
         # The snapshot keeps what has changed since from being cleaned up: it isn't held for somebody who went away.
-        async with asyncio.timeout(_LONGEST_STALL_S):
+        async with asyncio.timeout(longest_stall_s):
             await send({"type": "http.response.body", "body": lines, "more_body": True})
         after = page[-1].id
     await send({"type": "http.response.body", "body": b""})

@@ -1,12 +1,16 @@
 """Search, many profiles at once, and all of them as a stream, on real PostgreSQL."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
+from uuid import UUID
 
 import msgspec
+import pytest
 
 from libs.events.touchpoints import Identifier
 from libs.kit.http import Message, get_entry
+from services.profile.api.hot import stream_views
 from tests.integration.profile.driving import (
     KEY,
     make_identifier,
@@ -178,3 +182,19 @@ async def test_no_more_than_two_streams_run_at_once(service: Service) -> None:
     assert len(await drive_stream(service, second)) == 1
     assert refused == [(429, "too_many_streams")]
     assert len(await drive_stream(service, nothing)) == 1
+
+
+async def test_the_moment_is_not_held_for_a_reader_who_stopped_reading(service: Service) -> None:
+    await service.send(sent := make_touchpoint(1, "u1"))
+    await service.view("user_id:u1", sent)
+    begun: list[str] = []
+
+    async def send(message: Message) -> None:
+        begun.append(message["type"])
+        if message["type"] == "http.response.body":
+            await asyncio.Event().wait()
+
+    with pytest.raises(TimeoutError):
+        async with service.database.snapshot() as snapshot:
+            await stream_views(snapshot, UUID(int=0), send, 0.05)
+    assert begun == ["http.response.start", "http.response.body"]
