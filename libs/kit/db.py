@@ -136,6 +136,16 @@ class Database:
         async with self._pool.acquire(timeout=10) as connection:
             yield cast("Tx", connection)
 
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Tx]:
+        """REPEATABLE READ, read only: every statement sees the state of the first one. Keeps old rows from being cleaned up."""
+        connection: PoolConnectionProxy
+        async with (
+            self._pool.acquire(timeout=10) as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            yield cast("Tx", connection)
+
     async def ping(self) -> None:
         """For /readyz: raises when the database doesn't answer."""
         async with self.connection() as connection:

@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from libs.kit.errors import Conflict, Internal, Invalid, NotFound
+from libs.kit.errors import Conflict, Forbidden, Internal, Invalid, NotFound, TooManyRequests, Unauthorized
 
 
 class ProfileNotFound(NotFound):
@@ -10,6 +10,13 @@ class ProfileNotFound(NotFound):
 
     code: ClassVar[str] = "profile_not_found"
     title: ClassVar[str] = "No such profile"
+
+
+class AccountNotFound(NotFound):
+    """No group call has named an account of this id."""
+
+    code: ClassVar[str] = "account_not_found"
+    title: ClassVar[str] = "No such account"
 
 
 class EditNotApplied(Internal):
@@ -59,3 +66,38 @@ class BanNotFound(NotFound):
 
     code: ClassVar[str] = "ban_not_found"
     title: ClassVar[str] = "No such ban"
+
+
+class InvalidWriteKey(Unauthorized):
+    """The write key is missing, unknown or revoked, or its source is disabled."""
+
+    code: ClassVar[str] = "invalid_write_key"
+    title: ClassVar[str] = "The write key isn't known"
+
+
+class KeyNotForBrowsers(Forbidden):
+    """The write key belongs to a source that is no website or app."""
+
+    code: ClassVar[str] = "key_not_for_browsers"
+    title: ClassVar[str] = "The key isn't a website's or an app's"
+
+
+class OriginNotAllowed(Forbidden):
+    """The website isn't among the origins of the key's source."""
+
+    code: ClassVar[str] = "origin_not_allowed"
+    title: ClassVar[str] = "This website may not use the key"
+
+
+class VisitorIdGuessable(Invalid):
+    """The anonymous id hasn't the form of at least 122 random bits, so that somebody else might guess it."""
+
+    code: ClassVar[str] = "visitor_id_guessable"
+    title: ClassVar[str] = "The anonymous id could be guessed"
+
+
+class TooManyStreams(TooManyRequests):
+    """As many streams of all views run in this process as it allows at once."""
+
+    code: ClassVar[str] = "too_many_streams"
+    title: ClassVar[str] = "Too many streams at once"

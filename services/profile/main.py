@@ -30,11 +30,13 @@ from services.profile.handlers.fold_profiles import ProfileWork, fold_profiles
 from services.profile.handlers.regroup_profiles import Regrouping
 from services.profile.handlers.tell_profiles import build_present
 from services.profile.settings import Settings
+from services.profile.store.accounts import PostgresAccounts
 from services.profile.store.commands import PostgresCommands
 from services.profile.store.facets import PostgresFacets
 from services.profile.store.graph import PostgresGraph
 from services.profile.store.outcomes import find_outcomes, load_generation
 from services.profile.store.views import load_newer
+from services.profile.store.visitors import PostgresVisitors
 from services.profile.upkeep import FacetFlusher, Upkeep
 
 
@@ -98,6 +100,8 @@ def _build_applying(settings: Settings, runtime: Runtime, generation: int) -> Ap
     return Applying(
         graph=PostgresGraph(),
         facets=PostgresFacets(),
+        accounts=PostgresAccounts(),
+        visitors=PostgresVisitors(),
         fold=fold,
         rules=Rules(settings.limits),
         fragment_id=runtime.identity_key.fragment_id,

@@ -10,6 +10,7 @@ from msgspec import Struct
 from libs.events.profiles import Cause
 from libs.events.touchpoints import TouchpointRecorded
 from libs.kit.db import Tx
+from services.profile.domain.accounts import Grouped
 from services.profile.domain.graph import EpochOpened, Graph, Group, Node
 from services.profile.domain.regrouping import Together
 from services.profile.domain.views import NO_IDENTIFIERS, FacetRow
@@ -172,3 +173,19 @@ class FacetStore(Protocol):
     async def find_pending(self, tx: Tx, limit: int) -> list[UUID]: ...
 
     async def load_facets(self, tx: Tx, profile_ids: Collection[UUID]) -> dict[UUID, list[FacetRow]]: ...
+
+
+class VisitorStore(Protocol):
+    """Which anonymous ids a server has tied to somebody known."""
+
+    async def save_vouched(self, tx: Tx, addresses: Sequence[UUID]) -> None:
+        """Keep those that are new, for ever. Given sorted."""
+        ...
+
+
+class AccountStore(Protocol):
+    """Accounts as all who belong to them speak of them. Locks the accounts' rows, sorted: nothing may be locked after them."""
+
+    async def save_grouped(self, tx: Tx, grouped: Grouped) -> None:
+        """Merge what a batch says into what is there. Saying it twice, or in another order, changes nothing."""
+        ...

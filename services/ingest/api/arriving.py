@@ -2,12 +2,12 @@
 
 from libs.kit.auth import Source
 from libs.kit.http import Scope
+from libs.kit.origins import BROWSER_KINDS, is_origin_allowed
 from libs.kit.trace import current_traceparent
 from services.ingest.api.deps import ApiDeps
 from services.ingest.api.write_keys import Headers, authorise, find_user_agent
 from services.ingest.domain.addresses import Network, find_client, read_networks
 from services.ingest.domain.arrivals import Arrival
-from services.ingest.domain.origins import BROWSER_KINDS, is_origin_allowed
 from services.ingest.domain.tallies import Outcome
 from services.ingest.errors import OriginNotAllowed
 

@@ -11,11 +11,11 @@ from libs.identity import normalise_kind
 from libs.kit.access_tables import SOURCE_ID_PATTERN
 from libs.kit.auth import IpPolicy, Principal, Source
 from libs.kit.http import StrictModel, requires
+from libs.kit.origins import read_origin
 from libs.kit.times import format_utc
 from libs.orders.currencies import is_currency
 from services.ingest.api.deps import ApiDeps
 from services.ingest.api.source_stats import CountsOut, show_counts
-from services.ingest.domain.origins import read_origin
 from services.ingest.domain.vocabulary import Channel
 from services.ingest.errors import BodyInvalid
 from services.ingest.handlers import sources as handlers

@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 from fastapi import APIRouter, Header, Request, Response
 from msgspec import Raw
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from libs.durable.idempotency import REPLAYED, StoredAnswer, claim, store_answer
 from libs.events import codec
@@ -26,11 +26,13 @@ from libs.kit.trace import current_traceparent
 from libs.messaging.errors import PublishFailed
 from libs.subscriber import OUTCOME_HEADER
 from services.profile.api.deps import ApiDeps
+from services.profile.api.preconditions import is_expected, render_etag
 from services.profile.api.reading import Wait
 from services.profile.domain.edits import SOURCE, Known, choose_identifier, compute_consent_time, compute_edit_time
 from services.profile.errors import EditNotApplied, ProfileNotFound
 from services.profile.handlers.tell_profiles import render_stored
 from services.profile.ports import StoredProfile
+from services.profile.store.outcomes import find_outcomes
 
 MAX_TRAITS_BYTES = 32 * 1024
 WAIT_MS = 2000
@@ -39,14 +41,36 @@ _ENVELOPE = "traits"
 _WORD = r"^[A-Za-z0-9][A-Za-z0-9_.:-]*$"
 
 Writes = Annotated[Principal, requires("profiles:write")]
-IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=255)]
-IfMatch = Annotated[str | None, Header(alias="If-Match")]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        description="Kept 48 hours: the same key with the same input gets the same answer, with another input 422.",
+    ),
+]
+IfMatch = Annotated[
+    str | None,
+    Header(
+        alias="If-Match",
+        description="The ETag of the view that the edit is based on; 412 `precondition_failed` where the profile has another "
+        "version when the edit is accepted. What comes in between that moment and its application isn't looked at.",
+        examples=['"42"'],
+    ),
+]
 _traits = msgspec.json.Decoder(dict[str, Raw])
 _any = msgspec.json.Decoder()
 _encode = msgspec.json.Encoder().encode
 
 
 class Consent(StrictModel):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"purpose": "marketing", "channel": "email", "status": "granted", "wording_version": "2026-01"}]
+        }
+    )
+
     purpose: Annotated[str, Field(max_length=100, pattern=_WORD)]
     channel: Annotated[str, Field(max_length=100, pattern=rf"^\*$|{_WORD}", description="`*`: every channel.")] = "*"
     status: Literal["granted", "denied"]
@@ -54,6 +78,8 @@ class Consent(StrictModel):
 
 
 class LeadStage(StrictModel):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"stage": "customer"}]})
+
     stage: Annotated[str, Field(max_length=100, pattern=_WORD)]
 
 
@@ -79,7 +105,7 @@ Build = Callable[[StoredProfile, Known, datetime], dict[str, Any]]
 def build_edits_router(deps: ApiDeps) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["profiles"])
 
-    @router.patch("/profiles/{ref}/traits", openapi_extra=_TRAITS_BODY)
+    @router.patch("/profiles/{ref}/traits", openapi_extra=_TRAITS_BODY, responses=_ANSWERS)
     async def patch_traits(
         ref: str, request: Request, principal: Writes, key: IdempotencyKey = None, if_match: IfMatch = None
     ) -> Response:
@@ -102,7 +128,7 @@ def build_edits_router(deps: ApiDeps) -> APIRouter:
 
         return await _run(deps, _Command(ref, principal.name, key, if_match, b"traits\n" + body), build)
 
-    @router.put("/profiles/{ref}/consent")
+    @router.put("/profiles/{ref}/consent", responses=_ANSWERS)
     async def put_consent(
         ref: str, body: Consent, principal: Writes, key: IdempotencyKey = None, if_match: IfMatch = None
     ) -> Response:
@@ -117,7 +143,7 @@ def build_edits_router(deps: ApiDeps) -> APIRouter:
             deps, _Command(ref, principal.name, key, if_match, b"consent\n" + body.model_dump_json().encode()), build
         )
 
-    @router.post("/profiles/{ref}/lead/stage")
+    @router.post("/profiles/{ref}/lead/stage", responses=_ANSWERS)
     async def post_lead_stage(
         ref: str, body: LeadStage, principal: Writes, key: IdempotencyKey = None, if_match: IfMatch = None
     ) -> Response:
@@ -182,29 +208,36 @@ async def _run(deps: ApiDeps, command: _Command, build: Build) -> Response:
             stored = await claim(tx, command.key, scope, input_hash, deps.clock.now())
         if stored is not None:
             return msgspec.structs.replace(stored, headers=(*stored.headers, REPLAYED)).to_response()
-    touchpoint = await _append(deps, command, build)
-    answer = await _answer(deps, command.ref, touchpoint.id)
+    touchpoint_id = await _append(deps, command, build)
+    answer = await _answer(deps, command.ref, touchpoint_id)
     if command.key is not None and answer.status == 200:  # noqa: PLR2004 - a 202 isn't the end of it
         async with deps.database.transaction() as tx:
             await store_answer(tx, command.key, scope, answer)
     return answer.to_response()
 
 
-async def _append(deps: ApiDeps, command: _Command, build: Build) -> TouchpointRecorded:
+async def _append(deps: ApiDeps, command: _Command, build: Build) -> UUID:
+    """The id of the touchpoint, which is in the log by then. Raises PreconditionFailed, ProfileNotFound, Unavailable."""
     parsed = deps.reader.parse(command.ref)
     profile = (await deps.reader.get(command.ref)).profile
-    if command.if_match is not None and command.if_match not in ("*", f'"{profile.version}"'):
-        raise PreconditionFailed(f"The profile has version {profile.version} by now.")
+    message_id = str(deps.new_id())
+    if command.key is not None:
+        message_id = f"{command.caller}:{command.key}:{command.input_hash.hex()[:16]}"
+    touchpoint_id = compute_touchpoint_id(SOURCE, message_id)
+    if command.if_match is not None and not is_expected(command.if_match, profile.version):
+        # A repetition whose first try was applied, but not answered: the version it was based on is gone by its own doing.
+        if command.key is not None and await _is_applied(deps, touchpoint_id):
+            return touchpoint_id
+        raise PreconditionFailed(
+            f"The profile has version {profile.version} by now.", headers={"ETag": render_etag(profile.version)}
+        )
     owner = choose_identifier(profile.identifiers, profile.founding, parsed if isinstance(parsed, tuple) else None)
     if owner is None:
         raise ProfileNotFound("The profile has no identifier that an edit could belong to.")
     now = deps.clock.now()
-    message_id = str(deps.new_id())
-    if command.key is not None:
-        message_id = f"{command.caller}:{command.key}:{command.input_hash.hex()[:16]}"
     address = deps.identity_key.fragment_id(owner.kind, owner.value)
     fields: dict[str, Any] = {
-        "id": compute_touchpoint_id(SOURCE, message_id),
+        "id": touchpoint_id,
         "message_id": message_id,
         "source_id": SOURCE,
         "kind": "track",
@@ -213,7 +246,16 @@ async def _append(deps: ApiDeps, command: _Command, build: Build) -> TouchpointR
         "identifiers": (Identifier(owner.kind, owner.value, address),),
     }
     fields |= build(profile, msgspec.structs.replace(owner, fragment=address), now)
-    touchpoint = TouchpointRecorded(**fields)
+    await _publish(deps, TouchpointRecorded(**fields))
+    return touchpoint_id
+
+
+async def _is_applied(deps: ApiDeps, touchpoint_id: UUID) -> bool:
+    async with deps.database.connection() as connection:
+        return (await find_outcomes(connection, [touchpoint_id])).get(touchpoint_id) == "applied"
+
+
+async def _publish(deps: ApiDeps, touchpoint: TouchpointRecorded) -> None:
     record = codec.encode(
         touchpoint,
         topic=TOUCHPOINTS,
@@ -221,14 +263,13 @@ async def _append(deps: ApiDeps, command: _Command, build: Build) -> TouchpointR
         event_id=str(touchpoint.id),
         source=SOURCE,
         time=touchpoint.occurred_at,
-        received_ms=to_micros(now) // 1000,
+        received_ms=to_micros(touchpoint.received_at) // 1000,
         traceparent=current_traceparent(),
     )
     try:
         await deps.publisher.publish([record])
     except PublishFailed as error:
         raise Unavailable("The edit couldn't be appended to the log. Send it again, with the same Idempotency-Key.") from error
-    return touchpoint
 
 
 async def _answer(deps: ApiDeps, ref: str, touchpoint_id: UUID) -> StoredAnswer:
@@ -243,6 +284,30 @@ async def _answer(deps: ApiDeps, ref: str, touchpoint_id: UUID) -> StoredAnswer:
     return StoredAnswer(status=200, body=render_stored(found.profile), headers=(named, *found.headers.items()))
 
 
+_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The view with the edit in it; `Rapport-Touchpoint` names the touchpoint that it became."},
+    202: {
+        "description": "Appended to the log for good, but not applied within 2 seconds: `wait_for` its id.",
+        "content": {
+            "application/json": {"example": {"touchpoint_id": "3f0c2a4e-8d1b-8c55-b1d0-9f1f0a6b7c21", "state": "appended"}}
+        },
+    },
+    412: {
+        "description": "`If-Match` names another version than the profile has; the ETag is the present one.",
+        "content": {
+            "application/problem+json": {
+                "schema": {"$ref": "#/components/schemas/Problem"},
+                "example": {
+                    "type": "urn:rapport:problem:precondition_failed",
+                    "title": "The resource has changed",
+                    "status": 412,
+                    "detail": "The profile has version 43 by now.",
+                    "code": "precondition_failed",
+                },
+            }
+        },
+    },
+}
 _TRAITS_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,

@@ -1,21 +1,30 @@
 """The hot routes, outside the framework: one profile by any reference, and all of them as a stream."""
 
+import asyncio
 from typing import Any, Final
 from urllib.parse import parse_qsl
 from uuid import UUID
 
 from fastapi import FastAPI
 
+from libs.kit.db import Tx
 from libs.kit.errors import FieldError, Invalid
 from libs.kit.http import Receive, Scope, Send, add_raw_route, authorise_scope, get_header, send_json
+from libs.kit.times import format_utc
 from services.profile.api.deps import ApiDeps
+from services.profile.api.preconditions import is_unchanged
 from services.profile.api.reading import NO_WAIT, parse_wait
+from services.profile.errors import TooManyStreams
 from services.profile.handlers.tell_profiles import render_stored
 from services.profile.store.views import load_page
 
 _PAGE: Final = 500
 _NDJSON: Final = b"application/x-ndjson"
 _FIRST_ID: Final = UUID(int=0)
+_MOST_STREAMS: Final = 2
+"""In one process: each holds a connection of the pool to its end."""
+_LONGEST_STALL_S: Final = 30.0
+SNAPSHOT_HEADER: Final = "Rapport-Snapshot-At"
 
 
 def add_hot_routes(app: FastAPI, deps: ApiDeps) -> None:
@@ -24,30 +33,45 @@ def add_hot_routes(app: FastAPI, deps: ApiDeps) -> None:
         query = scope["query_string"]
         found = await deps.reader.get(scope["path_params"]["ref"], parse_wait(query) if query else NO_WAIT)
         headers = [(name.lower().encode(), value.encode()) for name, value in found.headers.items()]
-        if get_header(scope, b"if-none-match") == found.headers["ETag"]:
+        known = get_header(scope, b"if-none-match")
+        if known is not None and is_unchanged(known, found.profile.version):
             await send({"type": "http.response.start", "status": 304, "headers": headers})
             await send({"type": "http.response.body", "body": b""})
             return
         await send_json(send, 200, render_stored(found.profile), headers)
 
+    running = 0
+
     async def stream_profiles(scope: Scope, _receive: Receive, send: Send) -> None:
+        nonlocal running
         authorise_scope(scope, deps.access, "profiles:read")
         after = _parse_after(scope["query_string"])
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", _NDJSON)]})
-        while True:
-            # A connection is held for one page at a time, however slowly the reader reads.
-            async with deps.database.connection() as connection:
-                page = await load_page(connection, after, _PAGE)
-            if not page:
-                break
-            await send(
-                {"type": "http.response.body", "body": b"".join(b"%b\n" % render_stored(one) for one in page), "more_body": True}
-            )
-            after = page[-1].id
-        await send({"type": "http.response.body", "body": b""})
+        if running >= _MOST_STREAMS:
+            detail = f"{_MOST_STREAMS} streams run already. Come again when one has ended."
+            raise TooManyStreams(detail, headers={"Retry-After": "10"})
+        running += 1
+        try:
+            async with deps.database.snapshot() as snapshot:
+                await stream_views(snapshot, after, send, _LONGEST_STALL_S)
+        finally:
+            running -= 1
 
     add_raw_route(app, "/v1/profiles/stream", ["GET"], stream_profiles, _STREAM)
     add_raw_route(app, "/v1/profiles/{ref}", ["GET"], read_profile, _READ)
+
+
+async def stream_views(snapshot: Tx, after: UUID, send: Send, longest_stall_s: float) -> None:
+    """All views behind an id as they stand at one moment. Raises TimeoutError for a reader who stops reading."""
+    at = format_utc(await snapshot.fetchval("SELECT now()"))
+    headers = [(b"content-type", _NDJSON), (SNAPSHOT_HEADER.lower().encode(), at.encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    while page := await load_page(snapshot, after, _PAGE):
+        lines = b"".join(b"%b\n" % render_stored(one) for one in page)
+        # The snapshot keeps what has changed since from being cleaned up: it isn't held for somebody who went away.
+        async with asyncio.timeout(longest_stall_s):
+            await send({"type": "http.response.body", "body": lines, "more_body": True})
+        after = page[-1].id
+    await send({"type": "http.response.body", "body": b""})
 
 
 def _parse_after(query: bytes) -> UUID:
@@ -90,10 +114,15 @@ _READ: Final[dict[str, Any]] = {
     "summary": "The 360-degree view, by any identifier",
     "description": "An absorbed id answers with its root's view and a `Content-Location`. Needs scope `profiles:read`.",
     "security": [{"api_key": []}],
-    "parameters": [_REF, *WAIT_PARAMETERS],
+    "parameters": [
+        _REF,
+        *WAIT_PARAMETERS,
+        _parameter("If-None-Match", 'The ETag of what the caller has (`"42"`): 304 while that is the present version.', "header"),
+    ],
     "responses": {
         "200": {
             "description": "The view as of `version` (also the ETag)",
+            "headers": {"ETag": {"description": "The version, in quotes.", "schema": {"type": "string", "example": '"42"'}}},
             "content": {"application/json": {"schema": {"type": "object"}, "example": _VIEW_EXAMPLE}},
         },
         "304": {"description": "The version named in `If-None-Match` is the present one"},
@@ -102,8 +131,24 @@ _READ: Final[dict[str, Any]] = {
 _STREAM: Final[dict[str, Any]] = {
     "tags": ["profiles"],
     "summary": "All views, one JSON object a line",
-    "description": "In the order of ids; `after` resumes behind the last id that was read. Needs scope `profiles:read`.",
+    "description": "In the order of ids, as all of them stand at the moment that `Rapport-Snapshot-At` names, whatever changes "
+    "meanwhile. The `id` of the last whole line is the cursor: `after` goes on behind it, with a snapshot of its own; a profile "
+    "that was merged in between may then stand in what was read before as well. A stream that is complete ends properly; one "
+    "that is cut doesn't end its chunks. At most two run at once in a process, and a reader who takes nothing for 30 seconds "
+    "is cut off. Needs scope `profiles:read`.",
     "security": [{"api_key": []}],
-    "parameters": [_parameter("after", "The last profile id already read.", format="uuid")],
-    "responses": {"200": {"description": "Views", "content": {"application/x-ndjson": {"schema": {"type": "string"}}}}},
+    "parameters": [_parameter("after", "The `id` of the last line already read.", format="uuid")],
+    "responses": {
+        "200": {
+            "description": "Views",
+            "headers": {
+                SNAPSHOT_HEADER: {
+                    "description": "The moment of the snapshot.",
+                    "schema": {"type": "string", "format": "date-time", "example": "2026-03-01T12:00:00.000Z"},
+                }
+            },
+            "content": {"application/x-ndjson": {"schema": {"type": "string"}}},
+        },
+        "429": {"description": "`too_many_streams`"},
+    },
 }

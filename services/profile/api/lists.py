@@ -20,7 +20,7 @@ from libs.kit.times import from_micros, parse_utc, to_micros
 from services.profile.api.deps import ApiDeps
 from services.profile.api.reading import Found, build_wait
 from services.profile.api.shapes import show_history, show_refusal, show_touchpoint
-from services.profile.domain.search import compute_trait_key, has_trait
+from services.profile.domain.search import compute_name_keys, compute_trait_key, has_name, has_trait, split_name
 from services.profile.errors import ProfileNotFound
 from services.profile.handlers.tell_profiles import render_stored
 from services.profile.ports import StoredProfile
@@ -37,6 +37,7 @@ from services.profile.store.views import load_by_id, load_page
 
 _TRAIT = "trait."
 LAST_APPLIED = (1 << 63) - 1
+_LONGEST_QUERY = 1000
 _LAST_REASON = "\U0010ffff"
 _encode = msgspec.json.Encoder().encode
 
@@ -128,21 +129,50 @@ def _add_searches(router: APIRouter, deps: ApiDeps) -> None:
     async def search_profiles(
         request: Request,
         _: Reads,
-        q: Annotated[str | None, Query(description="A profile id, an identifier's value, or `kind:value`; exact.")] = None,
+        q: Annotated[
+            str | None,
+            Query(
+                max_length=_LONGEST_QUERY,
+                description="A profile id, an identifier's value (e-mail, phone, …) or `kind:value`, exact; or how the words of "
+                "a name begin, each with at least 2 letters: `ada lov`.",
+                examples=["ada lov"],
+            ),
+        ] = None,
         limit: Limit = DEFAULT_LIMIT,
         cursor: Cursor = None,
         wait_for: WaitFor = None,
         wait_ms: WaitMs = None,
     ) -> Response:
-        """Profiles by identifier (`q`) and by traits (`trait.country=DE`), both exact; without either all of them, by id."""
+        """Profiles by identifier or name (`q`) and by traits (`trait.country=DE`, exact); without either all. Sorted by id."""
         headers = await deps.reader.wait(build_wait(wait_for, wait_ms, None))
         after = decode_cursor(cursor, UUID)[0] if cursor else UUID(int=0)
         traits = {name.removeprefix(_TRAIT): value for name, value in request.query_params.items() if name.startswith(_TRAIT)}
         if q is not None:
-            found = sorted(await find_by_identifier(deps, q), key=lambda profile: profile.id)
-            return answer_page(_show(found, traits), None, headers)
-        profiles, last = await _find_page(deps, traits, after, limit)
+            profiles, last = await _find_by_text(deps, q, traits, after, limit)
+        else:
+            profiles, last = await _find_page(deps, traits, after, limit)
         return answer_page(_show(profiles, traits), (last,) if last is not None else None, headers)
+
+
+async def _find_by_text(
+    deps: ApiDeps, text: str, traits: dict[str, str], after: UUID, limit: int
+) -> tuple[Sequence[StoredProfile], UUID | None]:
+    """A page by id of those who are known by the identifier or have such a name, and the last id where there are more."""
+    found = {profile.id: profile for profile in await find_by_identifier(deps, text) if profile.id > after}
+    words = split_name(text)
+    keys = compute_name_keys(words)
+    last = None
+    if keys:
+        keys += [compute_trait_key(name, value) for name, value in traits.items()]
+        async with deps.database.connection() as connection:
+            ids = await find_by_traits(connection, keys, after, limit + 1)
+            named = await load_by_id(connection, ids[:limit])
+        last = ids[limit - 1] if len(ids) > limit else None
+        found |= {id_: profile for id_, profile in named.items() if has_name(render_stored(profile), words)}
+    page = sorted(id_ for id_ in found if last is None or id_ <= last)
+    if len(page) > limit:
+        last = page[limit - 1]
+    return [found[id_] for id_ in page[:limit]], last
 
 
 async def _find_page(

@@ -17,6 +17,7 @@ from libs.messaging.ports import Outbox
 from libs.subscriber import OUTCOME_HEADER, Arrivals
 from libs.subscriber.waiting import DEFAULT_WAIT_MS, MAX_WAIT_MS
 from services.profile.adapters.coalescing import Coalescer
+from services.profile.api.preconditions import render_etag
 from services.profile.domain.views import LOYALTY, SEGMENTS
 from services.profile.errors import ProfileNotFound
 from services.profile.handlers.metrics import PROBES
@@ -146,7 +147,7 @@ class Reader:
         asked_id = parsed if isinstance(parsed, UUID) and parsed != profile.id else None
         if asked_id is not None:
             headers["Content-Location"] = f"/v1/profiles/{profile.id}"
-        headers["ETag"] = f'"{profile.version}"'
+        headers["ETag"] = render_etag(profile.version)
         return Found(profile, asked_id, headers)
 
     async def wait(self, wait: Wait) -> dict[str, str]:

@@ -1,12 +1,17 @@
 """Accounts: the groups a customer was said to belong to, each with its traits, last writer wins one by one."""
 
 from collections.abc import Iterable
+from hashlib import sha256
 from typing import Any
+from uuid import UUID
 
+import msgspec
 from msgspec import Raw, Struct
 
+from libs.kit.ids import make_uuid8
+from services.profile.domain.touchpoint import Touchpoint
 from services.profile.domain.traits import Said, Traits, fold_said, merge_said, read_object
-from services.profile.domain.values import NULL, encode_json, render_time
+from services.profile.domain.values import NULL, encode_json, render_time, to_micros
 
 
 class Account(Struct, array_like=True):
@@ -19,6 +24,17 @@ class Account(Struct, array_like=True):
 Accounts = dict[str, Account]
 
 
+class Grouped(Struct):
+    """What a batch says of accounts. `members`: (account id, fragment) -> the first group call that named it there."""
+
+    accounts: Accounts
+    members: dict[tuple[str, UUID], int]
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_account = msgspec.msgpack.Decoder(Account)
+
+
 def fold_group(accounts: Accounts, account_id: str, traits: Raw, t_us: int, by: bytes) -> None:
     account = accounts.get(account_id)
     if account is None:
@@ -26,6 +42,32 @@ def fold_group(accounts: Accounts, account_id: str, traits: Raw, t_us: int, by: 
     account.since_us = min(account.since_us, t_us)
     for name, value in read_object(traits).items():
         fold_said(account.traits, name, Said(t_us, by, None if value == NULL else value))
+
+
+def collect_grouped(applied: Iterable[tuple[UUID, Touchpoint]]) -> Grouped:
+    """All that these touchpoints, each with the fragment it is folded in, say of accounts, whichever profiles are theirs."""
+    grouped = Grouped({}, {})
+    for fragment, touchpoint in applied:
+        if touchpoint.kind == "group" and touchpoint.group_id is not None:
+            account_id, t_us = touchpoint.group_id, to_micros(touchpoint.occurred_at)
+            fold_group(grouped.accounts, account_id, touchpoint.traits, t_us, touchpoint.id.bytes)
+            since_us = grouped.members.get((account_id, fragment), t_us)
+            grouped.members[account_id, fragment] = min(since_us, t_us)
+    return grouped
+
+
+def merge_stored(stored: bytes, account: Account) -> bytes:
+    """What is stored of an account (b"": nothing yet) with what a batch says of it: the same in every order."""
+    return _encode(account if not stored else _merge(_account.decode(stored), account))
+
+
+def compute_account_key(account_id: str) -> UUID:
+    """What an account's rows are found by: an id may be longer than an index takes."""
+    return make_uuid8(sha256(account_id.encode()).digest()[:16])
+
+
+def show_account(account_id: str, stored: bytes) -> dict[str, Any]:
+    return _show(account_id, _account.decode(stored))
 
 
 def merge_accounts(parts: Iterable[Accounts]) -> Accounts:

@@ -13,15 +13,18 @@ from libs.kit.clock import Clock
 from libs.kit.db import Tx
 from libs.messaging.outcomes import DUPLICATE, HANDLED, Ignored, Outcome, Reject
 from libs.messaging.ports import BatchResult
+from services.profile.domain.accounts import collect_grouped
 from services.profile.domain.identity import Rules
 from services.profile.domain.messages import choose_last, render_last_message
 from services.profile.domain.search import compute_trait_keys
 from services.profile.domain.views import compare_facets, render_facets
+from services.profile.domain.visitors import find_vouched
 from services.profile.handlers.fold_profiles import ProfileWork
 from services.profile.handlers.metrics import EPOCHS_OPENED, MERGES, PROFILES_CREATED, REFUSALS, VERSIONS
 from services.profile.handlers.open_graph import POSITIONS_PER_TOUCHPOINT, OpenedGraph, open_graph, sort_ids
 from services.profile.handlers.tell_profiles import Moment, Told, make_moment, tell_absorbed, tell_version
 from services.profile.ports import (
+    AccountStore,
     FacetStore,
     FragmentIds,
     GraphStore,
@@ -30,6 +33,7 @@ from services.profile.ports import (
     ProfileGroup,
     ProfileRow,
     TimelineEntry,
+    VisitorStore,
 )
 
 Fold: TypeAlias = Callable[[Tx, Sequence[ProfileWork]], Awaitable[None]]
@@ -51,6 +55,8 @@ class Applying:
 
     graph: GraphStore
     facets: FacetStore
+    accounts: AccountStore
+    visitors: VisitorStore
     fold: Fold
     rules: Rules
     fragment_id: FragmentIds
@@ -197,6 +203,14 @@ async def _write(tx: Tx, groups: Sequence[ProfileGroup], batch: _Batch, applying
     keys.update({gone.id: [] for group in groups for gone in group.absorbed})
     if keys:
         await store.index_traits(tx, keys)
+    applied = [one for group in groups for one in group.applied]
+    vouched = {address for one in applied for address in find_vouched(one.touchpoint.identifiers, one.refused)}
+    if vouched:
+        await applying.visitors.save_vouched(tx, sort_ids(vouched))
+    # Last, because other profiles' workers wait for these rows.
+    grouped = collect_grouped((one.fragment, one.touchpoint) for one in applied)
+    if grouped.accounts:
+        await applying.accounts.save_grouped(tx, grouped)
     return outgoing
 
 

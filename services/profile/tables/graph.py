@@ -179,6 +179,12 @@ TRAIT_KEYS = sa.Table(
     sa.Index("ix_trait_keys_keys", "keys", postgresql_using="gin"),
     comment="Hashes of (trait, value), for the search by exact value; hits are compared with the view",
 )
+VOUCHED_VISITORS = sa.Table(
+    "vouched_visitors",
+    METADATA,
+    sa.Column("address", UUID, primary_key=True),
+    comment="Anonymous ids that a server named together with somebody known: only these open a known person's /v1/me",
+)
 GENERATION = sa.Table(
     "generation",
     METADATA,

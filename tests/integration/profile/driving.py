@@ -15,7 +15,7 @@ from libs.events.profiles import ProfileChanged
 from libs.events.topics import TOUCHPOINTS
 from libs.events.touchpoints import ConsentStatement, Identifier, TouchpointRecorded, compute_touchpoint_id
 from libs.identity import IdentityKey, strength_key
-from libs.kit.clock import FakeClock
+from libs.kit.clock import Clock, FakeClock
 from libs.kit.db import Database, Tx
 from libs.kit.ids import build_id_factory
 from libs.messaging.ports import BatchResult
@@ -32,10 +32,12 @@ from services.profile.handlers.regroup_profiles import (
     merge_profiles,
     split_profile,
 )
+from services.profile.store.accounts import PostgresAccounts
 from services.profile.store.commands import PostgresCommands
 from services.profile.store.facets import PostgresFacets
 from services.profile.store.graph import PostgresGraph
 from services.profile.store.views import load_by_address, load_by_id
+from services.profile.store.visitors import PostgresVisitors
 
 KEY = IdentityKey(b"a key for tests only, 32 bytes..")
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -113,6 +115,20 @@ def _target(ref: str | UUID) -> UUID | tuple[str, str]:
     return ref if isinstance(ref, UUID) else (KINDS[ref[0]], ref)
 
 
+def make_applying(clock: Clock) -> Applying:
+    """All stores real."""
+    return Applying(
+        graph=PostgresGraph(),
+        facets=PostgresFacets(),
+        accounts=PostgresAccounts(),
+        visitors=PostgresVisitors(),
+        fold=fold,
+        rules=Rules(),
+        fragment_id=KEY.fragment_id,
+        clock=clock,
+    )
+
+
 @dataclass
 class Profiles:
     """The service without its edges. `log` is every record told, in the order of the commits."""
@@ -123,8 +139,8 @@ class Profiles:
     offset: int = 0
 
     def __post_init__(self) -> None:
-        self.graph, self.facets = PostgresGraph(), PostgresFacets()
-        self.applying = Applying(self.graph, self.facets, fold, Rules(), KEY.fragment_id, self.clock)
+        self.applying = make_applying(self.clock)
+        self.graph, self.facets = self.applying.graph, self.applying.facets
         self.handle = partial(apply_touchpoints, applying=self.applying)
         self.regrouping = Regrouping(self.applying, PostgresCommands())
         self.new_id = build_id_factory(self.clock)

@@ -18,7 +18,7 @@ from libs.events.profiles import ProfileChanged
 from libs.events.segments import SegmentMembershipChanged, SegmentsJudged
 from libs.events.topics import LOYALTY_EVENTS, SEGMENT_CHANGES, Topic
 from libs.events.touchpoints import TouchpointRecorded
-from libs.kit.auth import FixedAccess, Principal
+from libs.kit.auth import FixedAccess, Principal, Source
 from libs.kit.clock import Clock, SystemClock
 from libs.kit.db import Database
 from libs.kit.health import Health
@@ -32,24 +32,27 @@ from services.profile.api.app import create_profile_app
 from services.profile.api.deps import ApiDeps
 from services.profile.api.reading import Reader
 from services.profile.consumer import GROUP, build_handlers
-from services.profile.domain.identity import Rules
-from services.profile.handlers.apply_touchpoints import Applying
 from services.profile.handlers.regroup_profiles import Regrouping
 from services.profile.main import load_current
 from services.profile.store.commands import PostgresCommands
-from services.profile.store.facets import PostgresFacets
-from services.profile.store.graph import PostgresGraph
 from services.profile.store.outcomes import find_outcomes
 from services.profile.upkeep import FacetFlusher, Upkeep
-from tests.integration.profile.driving import KEY, START, encode_touchpoint, fold
+from tests.integration.profile.driving import KEY, START, encode_touchpoint, make_applying
 
 READ_KEY, WRITE_KEY, OTHER_KEY = "read-key", "write-key", "other-key"
+BROWSER_KEY, SHOP_KEY, SERVER_KEY, CLOSED_KEY = "browser-key", "shop-key", "server-key", "closed-key"
 ACCESS = FixedAccess(
+    sources={
+        BROWSER_KEY: Source("web", "Any website", "web", verified=False),
+        SHOP_KEY: Source("shop", "Shop", "mobile", verified=False, allowed_origins=("https://shop.example",)),
+        SERVER_KEY: Source("server", "Server", "server", verified=True),
+        CLOSED_KEY: Source("closed", "Closed", "web", verified=False, enabled=False),
+    },
     principals={
         READ_KEY: Principal("reader", frozenset({"profiles:read"})),
         WRITE_KEY: Principal("writer", frozenset({"profiles:read", "profiles:write"})),
         OTHER_KEY: Principal("other", frozenset({"segments:write"})),
-    }
+    },
 )
 
 
@@ -133,7 +136,7 @@ async def run_service(database: Database, *, env: str = "test", broker: FakeBrok
     publisher = broker.publisher()
     outbox = DismissingOutbox(PostgresOutbox(database, publisher, current=load_current))
     arrivals = Arrivals(database, clock, find=find_outcomes)
-    applying = Applying(PostgresGraph(), PostgresFacets(), fold, Rules(), KEY.fragment_id, clock)
+    applying = make_applying(clock)
     flusher = FacetFlusher(database, outbox, applying.graph, applying.facets, clock, 0)
     consumer = BatchConsumer(
         group=GROUP,

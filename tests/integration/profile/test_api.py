@@ -39,7 +39,10 @@ async def test_the_view_answers_to_every_identifier_and_to_the_id(service: Servi
     answer = await service.get(f"/v1/profiles/{view['id']}")
     assert answer.headers["etag"] == '"1"'
     again = await service.client.get(f"/v1/profiles/{view['id']}", headers={"If-None-Match": '"1"'})
-    assert (again.status_code, again.content) == (304, b"")
+    assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", '"1"')
+    weak = await service.client.get(f"/v1/profiles/{view['id']}", headers={"If-None-Match": '"0", W/"1"'})
+    old = await service.client.get(f"/v1/profiles/{view['id']}", headers={"If-None-Match": '"0"'})
+    assert (weak.status_code, old.status_code) == (304, 200)
 
 
 async def test_an_absorbed_id_answers_with_the_root_and_says_where_it_is(service: Service) -> None:
@@ -236,46 +239,6 @@ async def test_history_and_refusals_name_their_causes(service: Service) -> None:
     assert refusal["kept_by"]["value"] == "u2"
 
 
-async def test_search_finds_by_identifier_and_by_traits_exactly(service: Service) -> None:
-    await service.send(make_identify(1, "u1", "e1", country="DE", plan="gold", age=40))
-    await service.send(make_identify(2, "u2", country="DE", plan="free"), last := make_identify(3, "u3", country="FR"))
-    await service.view("user_id:u3", last)
-    await service.view("user_id:u2", make_identify(2, "u2"))
-
-    async def found(**query: str) -> list[str]:
-        answer = await service.client.get("/v1/profiles", params=query)
-        return sorted(item["identifiers"][0]["value"] for item in answer.json()["items"])
-
-    assert await found(**{"trait.country": "DE"}) == ["u1", "u2"]
-    assert await found(**{"trait.country": "DE", "trait.plan": "gold"}) == ["u1"]
-    assert await found(**{"trait.age": "40"}) == ["u1"]
-    assert await found(**{"trait.country": "D"}) == []
-    assert await found(q="e1") == ["u1"]
-    assert await found(q="user_id:u2") == ["u2"]
-    assert await found(q="u2", **{"trait.plan": "gold"}) == []
-    assert await found() == ["u1", "u2", "u3"]
-    first = (await service.get("/v1/profiles", limit=2)).json()
-    rest = (await service.get("/v1/profiles", limit=2, cursor=first["next_cursor"])).json()
-    assert len(first["items"]) + len(rest["items"]) == 3
-
-
-async def test_many_at_once_and_all_as_a_stream(service: Service) -> None:
-    last = make_touchpoint(9, "u9")
-    await service.send(*[make_touchpoint(number, f"u{number}") for number in range(9)], last)
-    for number in range(10):
-        await service.view(f"user_id:u{number}", make_touchpoint(number, f"u{number}"))
-    answer = await service.client.post(
-        "/v1/profiles/batch", json={"refs": ["user_id:u1", "user_id:nobody", "nonsense", "user_id:u2"]}
-    )
-    items = answer.json()["items"]
-    assert [item["profile"] and item["profile"]["identifiers"][0]["value"] for item in items] == ["u1", None, None, "u2"]
-    lines = (await service.get("/v1/profiles/stream")).text.splitlines()
-    ids = [msgspec.json.decode(line)["id"] for line in lines]
-    assert (len(ids), ids) == (10, sorted(ids))
-    rest = (await service.get("/v1/profiles/stream", after=ids[6])).text.splitlines()
-    assert rest == lines[7:]
-
-
 async def test_edits_go_through_the_log_and_answer_with_the_view(service: Service) -> None:
     sent = make_identify(1, "u1", "d1", plan="free")
     await service.send(sent)
@@ -316,6 +279,49 @@ async def test_edits_check_scope_shape_version_and_repeat_safely(service: Servic
     assert (first.status_code, again.status_code, again.json()) == (200, 200, first.json())
     other = await service.client.patch(path, json={"a": 2}, headers=key)
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+    items = (await service.get("/v1/profiles/user_id:u1/timeline")).json()["items"]
+    assert len(items) == 2
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("PATCH", "traits", {"plan": "gold"}),
+        ("PUT", "consent", {"purpose": "marketing", "status": "granted"}),
+        ("POST", "lead/stage", {"stage": "customer"}),
+    ],
+)
+async def test_an_edit_based_on_an_older_version_is_refused_and_leaves_no_trace(
+    service: Service, method: str, path: str, body: dict[str, str]
+) -> None:
+    sent = make_identify(1, "u1", plan="free")
+    await service.send(sent)
+    version = (await service.view("user_id:u1", sent))["version"]
+    address = f"/v1/profiles/user_id:u1/{path}"
+    refused = await service.client.request(method, address, json=body, headers={"If-Match": f'"{version - 1}"'})
+    assert (refused.status_code, refused.json()["code"], refused.headers["etag"]) == (412, "precondition_failed", f'"{version}"')
+    weak = await service.client.request(method, address, json=body, headers={"If-Match": f'W/"{version}"'})
+    assert weak.status_code == 412
+    taken = await service.client.request(method, address, json=body, headers={"If-Match": f'"{version - 1}", "{version}"'})
+    assert (taken.status_code, taken.headers["etag"]) == (200, f'"{version + 1}"')
+    late = await service.client.request(method, address, json=body, headers={"If-Match": f'"{version}"'})
+    anyhow = await service.client.request(method, address, json=body, headers={"If-Match": "*"})
+    assert (late.status_code, anyhow.status_code) == (412, 200)
+    items = (await service.get("/v1/profiles/user_id:u1/timeline")).json()["items"]
+    assert len([item for item in items if item["source"] == "profile-api"]) == 2
+
+
+async def test_a_repeated_edit_that_was_applied_but_not_answered_is_no_conflict(service: Service) -> None:
+    sent = make_identify(1, "u1", plan="free")
+    await service.send(sent)
+    version = (await service.view("user_id:u1", sent))["version"]
+    headers = {"Idempotency-Key": "k1", "If-Match": f'"{version}"'}
+    first = await service.client.patch("/v1/profiles/user_id:u1/traits", json={"a": 1}, headers=headers)
+    async with service.database.connection() as connection:
+        await connection.execute("UPDATE idempotency_keys SET answer = NULL")
+    again = await service.client.patch("/v1/profiles/user_id:u1/traits", json={"a": 1}, headers=headers)
+    assert (again.status_code, again.json()) == (200, first.json())
+    assert again.headers["rapport-touchpoint"] == first.headers["rapport-touchpoint"]
     items = (await service.get("/v1/profiles/user_id:u1/timeline")).json()["items"]
     assert len(items) == 2
 
@@ -362,4 +368,6 @@ async def test_only_a_local_installation_shows_the_page_to_its_own_machine_witho
 async def test_the_document_describes_the_routes(service: Service) -> None:
     paths = (await service.get("/openapi.json")).json()["paths"]
     assert {"/v1/profiles/{ref}", "/v1/profiles/stream", "/v1/profiles/batch", "/v1/identity/refusals"} <= set(paths)
+    assert {"/v1/accounts/{account_id}", "/v1/me"} <= set(paths)
+    assert "412" in paths["/v1/profiles/{ref}/traits"]["patch"]["responses"]
     assert {parameter["name"] for parameter in paths["/v1/profiles/{ref}"]["get"]["parameters"]} >= {"ref", "wait_for_facets"}

@@ -115,6 +115,31 @@ async def test_a_node_named_only_by_alias_is_not_found_until_a_touchpoint_carrie
     assert await profiles.members("d1") == {"u2", "d1"}
 
 
+async def test_a_card_presented_before_registration_brings_its_purchases_along_and_stays_with_its_holder(
+    profiles: Profiles,
+) -> None:
+    await profiles.apply(make_order(1, "c1", order_id="o1", amount="12"))
+    assert await profiles.members("c1") == {"c1"}
+    await profiles.apply(make_identify(2, "u1", "e1", "c1"))
+    assert await profiles.members("u1") == {"u1", "e1", "c1"}
+    view = await profiles.view("u1")
+    assert view is not None
+    assert view["aggregates"]["orders"]["gross_minor"] == {"EUR": 1200}
+    await profiles.apply(make_identify(3, "u2", "c1"))
+    assert await profiles.members("u2") == {"u2"}
+    assert await profiles.members("c1") == {"u1", "e1", "c1"}
+    [refusal] = await profiles.fetch("SELECT reason FROM refusals")
+    assert refusal["reason"] == "user_id_limit"
+
+
+async def test_an_identify_with_another_email_adds_it_and_the_latest_is_shown(profiles: Profiles) -> None:
+    await profiles.apply(make_identify(1, "u1", "e1"), make_identify(2, "u1", "e2"))
+    assert await profiles.members("e1") == await profiles.members("e2") == {"u1", "e1", "e2"}
+    view = await profiles.view("u1")
+    assert view is not None
+    assert view["traits"]["email"] == "e2"
+
+
 async def test_many_touchpoints_of_one_customer_make_several_versions_of_at_most_200(profiles: Profiles) -> None:
     await profiles.apply(*[make_touchpoint(number, "u1") for number in range(450)])
     told = profiles.told()

@@ -26,14 +26,12 @@ from libs.messaging.policy import ConsumerPolicy
 from libs.messaging.ports import Outbox, Publisher, RecordSource
 from libs.subscriber import Arrivals
 from services.profile.consumer import GROUP, build_handlers
-from services.profile.domain.identity import Rules
-from services.profile.handlers.apply_touchpoints import Applying
 from services.profile.main import load_current
 from services.profile.store.facets import PostgresFacets
 from services.profile.store.graph import PostgresGraph
 from services.profile.store.outcomes import find_outcomes
 from services.profile.upkeep import FacetFlusher
-from tests.integration.profile.driving import KEY, Profiles, encode_touchpoint, fold, make_order, make_touchpoint
+from tests.integration.profile.driving import Profiles, encode_touchpoint, make_applying, make_order, make_touchpoint
 from tests.integration.profile.running import make_balance
 from tests.support.eventually import eventually
 from tests.support.profile_reference import ProfileReference, label_of
@@ -85,7 +83,7 @@ class LossyDatabase:
 
 def build_consumer(database: Any, outbox: Outbox, source: RecordSource) -> BatchConsumer:
     clock = SystemClock()
-    applying = Applying(PostgresGraph(), PostgresFacets(), fold, Rules(), KEY.fragment_id, clock)
+    applying = make_applying(clock)
     handlers = build_handlers(applying, Arrivals(database, clock, find=find_outcomes))
     return BatchConsumer(
         group=GROUP, handlers=handlers, source=source, database=database, outbox=outbox, clock=clock, policy=POLICY

@@ -4,9 +4,9 @@ import msgspec
 import pytest
 from msgspec import Raw
 
+from libs.kit.origins import is_origin_allowed, read_origin
 from services.ingest.domain.addresses import find_client, keep_address, read_networks, shorten
 from services.ingest.domain.calls import EMPTY, Payload
-from services.ingest.domain.origins import is_origin_allowed, read_origin
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,42 @@
+"""Accounts as all who belong to them speak of them, and whose they are; anonymous ids that a server vouched for."""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects.postgresql import BYTEA, UUID
+
+revision = "0004"
+down_revision = "0002_commands"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "accounts",
+        sa.Column("key", UUID, nullable=False),
+        sa.Column("id", sa.Text, nullable=False),
+        sa.Column("state", BYTEA, nullable=False),
+        sa.PrimaryKeyConstraint("key", name="pk_accounts"),
+        comment="What all group calls said of an account, whoever sent them; `key` is a hash of its id, which may be long",
+    )
+    op.create_table(
+        "account_members",
+        sa.Column("account", UUID, nullable=False),
+        sa.Column("fragment", UUID, nullable=False),
+        sa.Column("since_us", sa.BigInteger, nullable=False),
+        sa.PrimaryKeyConstraint("account", "fragment", name="pk_account_members"),
+        comment="Fragments that a group call was folded in, which never changes; its members are the profiles that have those",
+    )
+    op.create_index("ix_account_members_fragment", "account_members", ["fragment"])
+    op.create_table(
+        "vouched_visitors",
+        sa.Column("address", UUID, nullable=False),
+        sa.PrimaryKeyConstraint("address", name="pk_vouched_visitors"),
+        comment="Anonymous ids that a server named together with somebody known: only these open a known person's /v1/me",
+    )
+
+
+def downgrade() -> None:
+    op.drop_table("vouched_visitors")
+    op.drop_table("account_members")
+    op.drop_table("accounts")
