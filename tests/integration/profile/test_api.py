@@ -155,9 +155,12 @@ async def test_a_touchpoint_that_became_a_dead_letter_counts_as_in(service: Serv
     await service.broker.publisher().publish([replace(encode_touchpoint(bad), value=b"{")])
     answer = await service.get("/v1/profiles/user_id:u1", wait_for=str(bad.id))
     assert (answer.status_code, answer.headers["rapport-outcome"]) == (200, "dead_lettered")
-    types = [record.event_type for record in service.broker.records("profile-changes")]
-    assert "rapport.touchpoint.dismissed.v1" in types
-    assert len(service.broker.records("profile-touchpoints-dlq")) == 1
+    # The reader is answered from what is committed; the outbox tells it a moment later.
+    await eventually(
+        lambda: [record.event_type for record in service.broker.records("profile-changes")],
+        until=lambda types: "rapport.touchpoint.dismissed.v1" in types,
+    )
+    await eventually(lambda: service.broker.records("profile-touchpoints-dlq"), until=lambda records: len(records) == 1)
 
 
 async def test_facets_come_back_into_the_view_and_an_unchanged_one_makes_no_version(service: Service) -> None:
