@@ -13,7 +13,7 @@ where one is hit, name the refused identifiers of the touchpoint in `feed(..., r
 """
 
 import json
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from typing import Any
@@ -22,6 +22,7 @@ from iso4217 import Currency
 
 from libs.events.touchpoints import TouchpointRecorded
 from libs.identity import normalise
+from libs.orders.statements import OrderLine
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 PAUSE = timedelta(minutes=30)
@@ -116,6 +117,8 @@ def compute_core(told: Iterable[tuple[TouchpointRecorded, Refused]], score: Scor
             "reviews": count_reviews(touchpoints),
             "surveys": {"nps_latest": latest_score(touchpoints, "nps"), "ces_latest": latest_score(touchpoints, "ces")},
             "messages": count_messages(touchpoints),
+            "purchases": count_purchases(touchpoints),
+            "carts": count_carts(touchpoints),
         },
         "attribution": attribute(touchpoints),
         "consent": list_consent(touchpoints),
@@ -195,7 +198,7 @@ def snake(traits: dict[str, Any]) -> dict[str, Any]:
 # Orders
 
 
-def count_orders(touchpoints: list[TouchpointRecorded]) -> dict[str, Any]:
+def settle_all(touchpoints: list[TouchpointRecorded]) -> list[dict[str, Any]]:
     said = [(touchpoint, touchpoint.order) for touchpoint in touchpoints if touchpoint.order is not None]
     refunds: dict[str, tuple[TouchpointRecorded, Any]] = {}
     for touchpoint, order in said:
@@ -206,6 +209,11 @@ def count_orders(touchpoints: list[TouchpointRecorded]) -> dict[str, Any]:
     groups = [[one for one in refunds.values() if one[1].order_id == order_id] for order_id in order_ids]
     settled = [settle_order([one for one in said if one[1].order_id == o], r) for o, r in zip(order_ids, groups, strict=True)]
     settled += [settle_order([], [one]) for one in refunds.values() if one[1].order_id is None]
+    return settled
+
+
+def count_orders(touchpoints: list[TouchpointRecorded]) -> dict[str, Any]:
+    settled = settle_all(touchpoints)
     counted = [one for one in settled if one["counts"]]
     keys = sorted({currency for one in settled for currency in one["currencies"]})
     gross = {key: sum(one["amount"] for one in counted if one["currency"] == key) for key in keys}
@@ -213,7 +221,7 @@ def count_orders(touchpoints: list[TouchpointRecorded]) -> dict[str, Any]:
     orders = {key: sum(one["currency"] == key for one in counted) for key in keys}
     return {
         "count": len(counted),
-        "occasions": count_occasions(settled),
+        "occasions": len(list_occasions(settled)),
         "first_at": show(min(one["at"] for one in counted)) if counted else None,
         "last_at": show(max(one["at"] for one in counted)) if counted else None,
         "gross_minor": gross,
@@ -229,7 +237,10 @@ def settle_order(said: list[tuple[TouchpointRecorded, Any]], refunds: list[tuple
     known = bool(stating)
     cancelled = known and any(order.step == "cancelled" for _, order in said)
     amount, currency = Fraction(0), None
-    for _, order in stating:
+    lines: Sequence[OrderLine] = ()
+    for touchpoint, order in stating:
+        if touchpoint.lines or order.amount is not None or order.step == "completed":
+            lines = touchpoint.lines
         if order.amount is not None or order.step == "completed":
             amount = Fraction(order.amount or 0)
             currency = order.currency or order.default_currency
@@ -255,6 +266,8 @@ def settle_order(said: list[tuple[TouchpointRecorded, Any]], refunds: list[tuple
         "currency": currency,
         "amount": minor,
         "refunds": [] if cancelled else settled,
+        "lines": lines,
+        "given_back": [] if cancelled else [touchpoint.lines for touchpoint, _ in refunds],
         "currencies": {money[1] for money in settled} | ({currency} if currency else set()),
     }
 
@@ -268,7 +281,7 @@ def decimals(currency: str) -> int:
     return 2 if exponent is None else int(exponent)
 
 
-def count_occasions(settled: list[dict[str, Any]]) -> int:
+def list_occasions(settled: list[dict[str, Any]]) -> set[Any]:
     nets: dict[tuple[Any, str], int] = {}
     for one in settled:
         moves = [(at, currency, -money) for at, currency, money in one["refunds"]]
@@ -276,7 +289,84 @@ def count_occasions(settled: list[dict[str, Any]]) -> int:
             moves.append((one["at"], one["currency"], one["amount"]))
         for at, currency, money in moves:
             nets[at.astimezone(UTC).date(), currency] = nets.get((at.astimezone(UTC).date(), currency), 0) + money
-    return len({day for (day, _), net in nets.items() if net > 0})
+    return {day for (day, _), net in nets.items() if net > 0}
+
+
+# Products and carts
+
+
+def count_purchases(touchpoints: list[TouchpointRecorded]) -> dict[str, Any]:
+    settled = settle_all(touchpoints)
+    months: dict[str, int] = {}
+    for day in list_occasions(settled):
+        month = f"{day.year:04}-{day.month:02}"
+        months[month] = months.get(month, 0) + 1
+    shown: dict[str, Any] = {"by_month": {month: months[month] for month in sorted(months, reverse=True)[:24]}}
+    bought = [(one["lines"], +1) for one in settled if one["counts"]]
+    bought += [(lines, -1) for one in settled for lines in one["given_back"]]
+    for plural, name in (
+        ("products", product_of),
+        ("categories", lambda line: line.category),
+        ("brands", lambda line: line.brand),
+    ):
+        orders: dict[str, int] = {}
+        units: dict[str, int] = {}
+        for lines, sign in bought:
+            told = [((name(line) or "").strip()[:128], round(Fraction(line.quantity) * 1000)) for line in lines]
+            for key, quantity in told:
+                units[key] = units.get(key, 0) + sign * quantity
+            for key in {key for key, _ in told}:
+                orders[key] = orders.get(key, 0) + (sign > 0)
+        left = sorted((-count, key.encode(), key) for key, count in units.items() if key and count > 0)
+        top = [{"id": key, "orders": orders[key], "quantity": in_units(units[key])} for _, _, key in left[:10]]
+        shown[plural] = {"distinct": len(left), "top": top}
+    return shown
+
+
+def product_of(line: OrderLine) -> str | None:
+    return line.product_id or line.sku or line.name
+
+
+def in_units(thousandths: int) -> float | int:
+    return thousandths // 1000 if thousandths % 1000 == 0 else thousandths / 1000
+
+
+def count_carts(touchpoints: list[TouchpointRecorded]) -> dict[str, Any]:
+    carts: dict[str, dict[str, Any]] = {}
+    completed: dict[str, datetime] = {}
+    for touchpoint in touchpoints:
+        if touchpoint.order is not None:
+            if touchpoint.order.step == "completed" and cart_of(touchpoint) is not None:
+                completed[f"cart {cart_of(touchpoint)}"] = touchpoint.occurred_at
+        elif tracked([touchpoint], "Product Added", "Wishlist Product Added to Cart", "Product Removed"):
+            cart_id = cart_of(touchpoint)
+            key = f"day {touchpoint.occurred_at.astimezone(UTC).date()}" if cart_id is None else f"cart {cart_id}"
+            cart = carts.setdefault(key, {"id": cart_id, "added": 0, "removed": 0})
+            quantity = number_of(properties_of(touchpoint).get("quantity"))
+            units = 1000 if quantity is None or quantity <= 0 else round(quantity * 1000)
+            cart["removed" if touchpoint.name == "Product Removed" else "added"] += units
+            cart["at"] = touchpoint.occurred_at
+    ordered = [one["at"] for one in settle_all(touchpoints) if one["counts"]]
+    left = [
+        (cart["at"], cart)
+        for key, cart in carts.items()
+        if cart["added"] > cart["removed"]
+        and (key not in completed or completed[key] < cart["at"])
+        and (not ordered or max(ordered) < cart["at"])
+    ]
+    if not left:
+        return {"open": 0, "last_at": None, "last": None}
+    at = max(at for at, _ in left)
+    last = min((cart for when, cart in left if when == at), key=lambda cart: (cart["id"] is not None, cart["id"]))
+    shown = {"id": last["id"], "at": show(at), "added": in_units(last["added"]), "removed": in_units(last["removed"])}
+    return {"open": min(100, len(left)), "last_at": show(at), "last": shown}
+
+
+def cart_of(touchpoint: TouchpointRecorded) -> str | None:
+    stated = properties_of(touchpoint).get("cart_id")
+    if isinstance(stated, bool) or not isinstance(stated, str | int):
+        return None
+    return str(stated).strip()[:128] or None
 
 
 # The rest

@@ -15,9 +15,19 @@ from msgspec import Raw, Struct
 
 from libs.orders.parts import OrderPart, RefundPart, merge_orders, merge_refunds
 from services.profile.domain.state import encode_packed
-from services.profile.domain.totals import Totals
+from services.profile.domain.totals import Kind, Totals
 from services.profile.domain.touchpoint import Touchpoint
-from services.profile.domain.values import ABSENT, pack_exact, read_id, read_number, read_text
+from services.profile.domain.values import (
+    ABSENT,
+    KEY_CHARS,
+    Exact,
+    day_of,
+    pack_exact,
+    read_id,
+    read_number,
+    read_text,
+    to_thousandths,
+)
 
 RATING_SCALE: Final = 10**18
 SENTIMENT_SCALE: Final = 10_000
@@ -35,6 +45,7 @@ class Part(IntEnum):
     REVIEW = 4
     MENTION = 5
     MESSAGE = 6
+    CART = 7
 
 
 class Ticket(Struct, array_like=True, frozen=True, gc=False):
@@ -68,6 +79,18 @@ class Message(Struct, array_like=True, frozen=True, gc=False):
     states: int
 
 
+class Cart(Struct, array_like=True, frozen=True, gc=False):
+    """What ever happened to a cart. `last_us`: the latest adding or removing; `completed_us`: the latest Order Completed that
+    names it. Units are in thousandths. `cart_id` None: nobody named it.
+    """
+
+    cart_id: str | None
+    last_us: int | None = None
+    completed_us: int | None = None
+    added: Exact = 0
+    removed: Exact = 0
+
+
 MESSAGE_STATES: Final = ("sent", "delivered", "opened", "clicked", "bounced", "complained", "unsubscribed")
 MESSAGE_CHANNELS: Final = ("email", "sms", "push")
 _OPENED, _CLICKED = (1 << MESSAGE_STATES.index(state) for state in ("opened", "clicked"))
@@ -96,6 +119,10 @@ TICKET_NAMES: Final = {f"Support Ticket {word}": word == "Solved" for word in ("
 """Name -> whether it is the word that closes a ticket."""
 
 
+CART_NAMES: Final = {"Product Added": True, "Wishlist Product Added to Cart": True, "Product Removed": False}
+"""Name -> whether something went into the cart."""
+
+
 class FactKey(NamedTuple):
     part: Part
     key: bytes
@@ -112,6 +139,8 @@ class Properties(Struct):
     push_id: Raw = ABSENT
     rating: Raw = ABSENT
     text: Raw = ABSENT
+    cart_id: Raw = ABSENT
+    quantity: Raw = ABSENT
 
 
 read_properties: Final = msgspec.json.Decoder(Properties).decode
@@ -154,12 +183,58 @@ def read_message(name: str, properties: Properties, touchpoint_id: str) -> tuple
     return make_key(Part.MESSAGE, f"{channel}:{read_id(raw, touchpoint_id)}"), Message(channel, 1 << bit)
 
 
+def read_cart(name: str, properties: Properties, t_us: int) -> tuple[FactKey, Cart]:
+    """One unit where no quantity above 0 is stated. Without `cart_id` it is the cart of that UTC day."""
+    number = read_number(properties.quantity)
+    units = 1000 if number is None or number <= 0 else to_thousandths(number)
+    key, cart_id = _name_cart(properties.cart_id, t_us)
+    return key, Cart(cart_id, t_us, None, units) if CART_NAMES[name] else Cart(cart_id, t_us, None, 0, units)
+
+
+def read_completed_cart(raw: Raw, t_us: int) -> tuple[FactKey, Cart] | None:
+    """Of the properties of an Order Completed: the cart it names, if any."""
+    if b'"cart_id"' not in bytes(raw):
+        return None
+    key, cart_id = _name_cart(read_properties(raw).cart_id, t_us)
+    return None if cart_id is None else (key, Cart(cart_id, None, t_us))
+
+
+def _name_cart(raw: Raw, t_us: int) -> tuple[FactKey, str | None]:
+    cart_id = read_id(raw, "").strip()[:KEY_CHARS] or None
+    return make_key(Part.CART, f"day:{day_of(t_us)}" if cart_id is None else f"id:{cart_id}"), cart_id
+
+
+def is_left_behind(cart: Cart) -> bool:
+    """Whether something is in it that no order which names it has taken; a later order that doesn't is for the reader to know."""
+    if cart.last_us is None or int(cart.added) <= int(cart.removed):
+        return False
+    return cart.completed_us is None or cart.completed_us < cart.last_us
+
+
 def _keep_latest(a: Any, b: Any) -> Any:
     return a if (a.t_us, a.by) >= (b.t_us, b.by) else b
 
 
 def _merge_messages(a: Message, b: Message) -> Message:
     return Message(a.channel, a.states | b.states)
+
+
+def _merge_carts(a: Cart, b: Cart) -> Cart:
+    return Cart(
+        a.cart_id,
+        _later(a.last_us, b.last_us),
+        _later(a.completed_us, b.completed_us),
+        pack_exact(int(a.added) + int(b.added)),
+        pack_exact(int(a.removed) + int(b.removed)),
+    )
+
+
+def _later(a: int | None, b: int | None) -> int | None:
+    return b if a is None else a if b is None else max(a, b)
+
+
+def _count_cart(totals: Totals, cart: Cart, sign: int) -> None:
+    totals.tallied[Kind.CART - 1] += sign if is_left_behind(cart) else 0
 
 
 def _count_ticket(totals: Totals, ticket: Ticket, sign: int) -> None:
@@ -193,7 +268,7 @@ def _count_nothing(totals: Totals, value: Any, sign: int) -> None:
 
 
 class PartRules(NamedTuple):
-    """How the values of one part are read back from their bytes, merged (commutative, associative, idempotent) and counted."""
+    """How the values of one part are read back from their bytes, merged (commutative, associative) and counted."""
 
     decode: Callable[[bytes], Any]
     merge: Callable[[Any, Any], Any]
@@ -207,6 +282,7 @@ RULES: Final[dict[int, PartRules]] = {
     Part.REVIEW: PartRules(msgspec.msgpack.Decoder(Review).decode, _keep_latest, _count_review),
     Part.MENTION: PartRules(msgspec.msgpack.Decoder(Mention).decode, _keep_latest, _count_mention),
     Part.MESSAGE: PartRules(msgspec.msgpack.Decoder(Message).decode, _merge_messages, _count_message),
+    Part.CART: PartRules(msgspec.msgpack.Decoder(Cart).decode, _merge_carts, _count_cart),
 }
 
 encode_fact = encode_packed

@@ -3,6 +3,7 @@
 Nothing here is a source of truth: from states and rows alone the same totals come out again (`folding` does so after merges).
 """
 
+from enum import IntEnum
 from typing import Final
 
 import msgspec
@@ -13,9 +14,20 @@ from services.profile.domain.state import encode_packed
 from services.profile.domain.traits import Said
 from services.profile.domain.values import Exact
 
-FORMAT: Final = 1
-PARTS: Final = 6
+FORMAT: Final = 2
+"""Totals of another format are counted anew from states and rows when the profile is next touched."""
+PARTS: Final = 7
 """How many parts of rows there are (`facts.Part`)."""
+
+
+class Kind(IntEnum):
+    """Of tallies. Stored as a number: never renumber."""
+
+    PRODUCT = 1
+    CATEGORY = 2
+    BRAND = 3
+    MONTH = 4
+    CART = 5
 
 
 class Money(Struct, array_like=True, gc=False):
@@ -30,6 +42,7 @@ class Money(Struct, array_like=True, gc=False):
 class Totals(Struct, array_like=True, gc=False):
     """`rows`: distinct keys by part, in the order of `facts.Part`. `session`: a stretch of the latest session, surely its end.
     `rating_sum` is in units of `facts.RATING_SCALE`, `sentiment_sum` in ten-thousandths.
+    `tallied`: how many tallies are shown, or could be, in the order of `Kind`.
     """
 
     format: int = FORMAT
@@ -51,14 +64,25 @@ class Totals(Struct, array_like=True, gc=False):
     sentiment_sum: int = 0
     messages: dict[str, list[int]] = {}
     surveys: dict[str, Said] = {}
+    tallied: list[int] = msgspec.field(default_factory=lambda: [0] * len(Kind))
 
 
+class _Formatted(Struct, array_like=True, gc=False):
+    format: int
+
+
+_decode_format = msgspec.msgpack.Decoder(_Formatted).decode
 _decode = msgspec.msgpack.Decoder(Totals).decode
 
 
 def decode_totals(packed: bytes) -> Totals:
     """Totals to be changed in place; empty bytes are a new profile's."""
     return _decode(packed) if packed else Totals()
+
+
+def is_current(packed: bytes) -> bool:
+    """Whether totals are of this format; a new profile's are."""
+    return not packed or _decode_format(packed).format == FORMAT
 
 
 def encode_totals(totals: Totals) -> bytes:

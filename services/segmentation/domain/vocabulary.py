@@ -46,6 +46,8 @@ VIEW_PATHS: Final = (
             "reviews": "count rating_average",
             "surveys": "nps_latest ces_latest",
             "messages": "email sms push",
+            "purchases": "by_month products categories brands",
+            "carts": "open last_at last",
         }.items()
         for figure in figures.split()
     )

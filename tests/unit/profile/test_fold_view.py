@@ -17,6 +17,7 @@ def tracked(number: int, name: str, *, at: Any = 0, **properties: Any) -> Touchp
 
 def test_what_has_nothing_yet_is_present_with_zeros_and_nulls() -> None:
     quiet = {"sent": 0, "delivered": 0, "opened": 0, "clicked": 0, "bounced": 0, "complained": 0, "unsubscribed": 0}
+    nothing: dict[str, Any] = {"distinct": 0, "top": []}
     nowhere = {"source": None, "medium": None, "campaign": None, "at": None}
     view = fold(make_touchpoint(1, name="Something"))
     del view["aggregates"]["orders"]
@@ -31,6 +32,8 @@ def test_what_has_nothing_yet_is_present_with_zeros_and_nulls() -> None:
             "reviews": {"count": 0, "rating_average": None},
             "surveys": {"nps_latest": None, "ces_latest": None},
             "messages": {"email": quiet, "sms": quiet, "push": quiet},
+            "purchases": {"by_month": {}, "products": nothing, "categories": nothing, "brands": nothing},
+            "carts": {"open": 0, "last_at": None, "last": None},
         },
         "attribution": {"first": nowhere, "last": nowhere},
         "consent": [],

@@ -1,0 +1,177 @@
+"""Figures by key that are shown as the first few of many: products, categories and brands bought, months of purchase, carts.
+
+A profile has one row for each kind and key, derived from its orders and carts, so nothing is forgotten however many keys there
+are; the view asks for those of the highest rank. All sums are of integers, so the order of arrival doesn't matter.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date
+from decimal import Decimal
+from typing import Any, Final, NamedTuple, TypeAlias
+
+import msgspec
+from msgspec import Raw, Struct
+
+from libs.orders.settle import SettledOrder
+from libs.orders.statements import OrderLine
+from services.profile.domain.facts import Cart, FactKey, is_left_behind
+from services.profile.domain.state import encode_packed
+from services.profile.domain.totals import Kind, Totals
+from services.profile.domain.values import (
+    KEY_CHARS,
+    Exact,
+    encode_json,
+    pack_exact,
+    render_thousandths,
+    render_time,
+    to_thousandths,
+)
+
+UNIT: Final = 1000
+"""Quantities are counted in thousandths, each line's rounded once, half to even."""
+OPEN_CARTS_MAX: Final = 100
+_MONTHS_SHOWN: Final = 24
+_TOP_SHOWN: Final = 10
+_LARGEST_RANK: Final = (1 << 63) - 1
+_EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
+
+
+class Count(Struct, array_like=True):
+    """`orders` with it, and units bought less given back, in thousandths; of a month the occasions and nothing."""
+
+    orders: int = 0
+    units: Exact = 0
+
+
+class TallyRow(NamedTuple):
+    """`rank` None: not shown, but still counted on."""
+
+    kind: int
+    key: bytes
+    rank: int | None
+    body: bytes
+
+
+class Asked(NamedTuple):
+    """The first `most` rows of a kind whose rank is above one."""
+
+    kind: int
+    above: int
+    most: int
+
+
+TallyKey: TypeAlias = tuple[int, bytes]
+Moves: TypeAlias = dict[TallyKey, tuple[int, int]]
+"""What is added to (orders, units) of each key."""
+Tops: TypeAlias = Mapping[int, Sequence[tuple[bytes, bytes]]]
+"""(key, body) by kind, highest rank first, ties by key."""
+
+_decode_count = msgspec.msgpack.Decoder(Count).decode
+_decode_cart = msgspec.msgpack.Decoder(Cart).decode
+
+
+def move_bought(moves: Moves, settled: SettledOrder, sign: int) -> None:
+    """Add (+1) or take away (-1) what one settled order bought and its refunds brought back."""
+    for key, units in _sum_lines(settled.lines).items():
+        _move(moves, key, sign, sign * units)
+    for refund in settled.refunds:
+        for key, units in _sum_lines(refund.lines).items():
+            _move(moves, key, 0, -sign * units)
+
+
+def move_month(moves: Moves, day: int, move: int) -> None:
+    """An occasion more (+1) or less (-1) on a day, counted from 1970-01-01."""
+    if move:
+        _move(moves, (Kind.MONTH, date.fromordinal(_EPOCH_ORDINAL + day).isoformat()[:7].encode()), move, 0)
+
+
+def apply_moves(totals: Totals, stored: Mapping[TallyKey, bytes], moves: Moves) -> Iterator[TallyRow]:
+    """The rows after the moves; `totals` count those that are shown."""
+    for (kind, key), (orders, units) in moves.items():
+        body = stored.get((kind, key))
+        count = Count() if body is None else _decode_count(body)
+        before = _rank(kind, key, count)
+        count.orders += orders
+        count.units = pack_exact(int(count.units) + units)
+        after = _rank(kind, key, count)
+        totals.tallied[kind - 1] += (after is not None) - (before is not None)
+        yield TallyRow(kind, key, after, encode_packed(count))
+
+
+def place_cart(key: FactKey, cart: Cart) -> TallyRow:
+    return TallyRow(Kind.CART, key.key, cart.last_us if is_left_behind(cart) else None, encode_packed(cart))
+
+
+def ask_purchases(totals: Totals) -> Iterator[Asked]:
+    for kind in (Kind.PRODUCT, Kind.CATEGORY, Kind.BRAND, Kind.MONTH):
+        if totals.tallied[kind - 1]:
+            yield Asked(kind, -1, _MONTHS_SHOWN if kind == Kind.MONTH else _TOP_SHOWN)
+
+
+def ask_carts(totals: Totals) -> Iterator[Asked]:
+    """Those with anything in them whose last activity is later than the last order."""
+    if totals.tallied[Kind.CART - 1]:
+        last_us = totals.last_order_us
+        yield Asked(Kind.CART, -_LARGEST_RANK if last_us is None else last_us, OPEN_CARTS_MAX)
+
+
+def render_purchases(totals: Totals, tops: Tops) -> bytes:
+    months = {key.decode(): _decode_count(body).orders for key, body in tops.get(Kind.MONTH, ())}
+    return encode_json(
+        {
+            "by_month": months,
+            "products": _show_top(totals, tops, Kind.PRODUCT),
+            "categories": _show_top(totals, tops, Kind.CATEGORY),
+            "brands": _show_top(totals, tops, Kind.BRAND),
+        }
+    )
+
+
+def render_carts(_totals: Totals, tops: Tops) -> bytes:
+    carts = tops.get(Kind.CART, ())
+    if not carts:
+        return b'{"open":0,"last_at":null,"last":null}'
+    cart = _decode_cart(carts[0][1])
+    at = Raw(render_time(cart.last_us))
+    last = {"id": cart.cart_id, "at": at, "added": _show_units(cart.added), "removed": _show_units(cart.removed)}
+    return encode_json({"open": len(carts), "last_at": at, "last": last})
+
+
+def _sum_lines(lines: Iterable[OrderLine]) -> dict[TallyKey, int]:
+    """Units by key: an order counts once for each, however many of its lines name it."""
+    found: dict[TallyKey, int] = {}
+    for line in lines:
+        units = UNIT if line.quantity == "1" else to_thousandths(Decimal(line.quantity))
+        named = (Kind.PRODUCT, line.product_id or line.sku or line.name), (Kind.CATEGORY, line.category), (Kind.BRAND, line.brand)
+        for kind, text in named:
+            word = text.strip()[:KEY_CHARS] if text else ""
+            if word:
+                key = kind, word.encode()
+                found[key] = found.get(key, 0) + units
+    return found
+
+
+def _move(moves: Moves, key: TallyKey, orders: int, units: int) -> None:
+    known = moves.get(key)
+    if known is not None:
+        orders, units = known[0] + orders, known[1] + units
+    moves[key] = orders, units
+
+
+def _rank(kind: int, key: bytes, count: Count) -> int | None:
+    if kind == Kind.MONTH:
+        return int(key[:4]) * 12 + int(key[5:7]) if count.orders > 0 else None
+    units = int(count.units)
+    return min(units, _LARGEST_RANK) if units > 0 else None
+
+
+def _show_top(totals: Totals, tops: Tops, kind: Kind) -> dict[str, Any]:
+    shown = []
+    for key, body in tops.get(kind, ()):
+        count = _decode_count(body)
+        shown.append({"id": key.decode(), "orders": count.orders, "quantity": _show_units(count.units)})
+    return {"distinct": totals.tallied[kind - 1], "top": shown}
+
+
+def _show_units(units: Exact) -> Raw:
+    return Raw(render_thousandths(units))
