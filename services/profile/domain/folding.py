@@ -40,7 +40,7 @@ from services.profile.domain.sessions import is_activity
 from services.profile.domain.state import ACCOUNTS, ATTRIBUTION, CONSENT, LEAD, SURVEYS, TRAITS, OpenState, OpenStates, State
 from services.profile.domain.surveys import SurveyAnswer, read_answer
 from services.profile.domain.tallies import Asked, Tops, ask_carts, ask_purchases
-from services.profile.domain.totals import FORMAT, Totals, decode_totals, encode_totals
+from services.profile.domain.totals import FORMAT, Kind, Totals, decode_totals, encode_totals
 from services.profile.domain.touchpoint import Touchpoint
 from services.profile.domain.traits import Refused, Said, fold_said, merge_said, state_traits
 from services.profile.domain.values import ABSENT, NULL, to_micros
@@ -56,6 +56,7 @@ class _Stage(Struct):
 
 _answer = msgspec.json.Decoder(SurveyAnswer).decode
 _stage = msgspec.json.Decoder(_Stage).decode
+_WITH_TOPS: Final = frozenset({"orders", "purchases", "carts"})
 _NOTHING_REFUSED: Final[Refused] = ()
 _NOBODY: Final[frozenset[UUID]] = frozenset()
 
@@ -126,9 +127,14 @@ class Folding:
         core = render_core(self._core, self.touched, self._totals, self._states, self.tops)
         return self._states.encode_changed(), encode_totals(self._totals), core
 
+    @property
+    def shows_tops(self) -> bool:
+        """Whether there can be anything to ask: most touchpoints move no orders and no carts."""
+        return not self.touched.isdisjoint(_WITH_TOPS)
+
     def ask_tops(self) -> Iterator[Asked]:
         """What to put into `tops` before `finish`, once rows and days are settled. An order closes the carts before it."""
-        if "orders" in self.touched:
+        if self._totals.tallied[Kind.CART - 1] and "orders" in self.touched:
             self.touched.add("carts")
         if "purchases" in self.touched:
             yield from ask_purchases(self._totals)

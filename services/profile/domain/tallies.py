@@ -7,7 +7,8 @@ are; the view asks for those of the highest rank. All sums are of integers, so t
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
-from typing import Any, Final, NamedTuple, TypeAlias
+from functools import lru_cache
+from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 from msgspec import Raw, Struct
@@ -72,17 +73,19 @@ _decode_cart = msgspec.msgpack.Decoder(Cart).decode
 
 def move_bought(moves: Moves, settled: SettledOrder, sign: int) -> None:
     """Add (+1) or take away (-1) what one settled order bought and its refunds brought back."""
-    for key, units in _sum_lines(settled.lines).items():
-        _move(moves, key, sign, sign * units)
+    if settled.lines:
+        for key, units in _sum_lines(settled.lines).items():
+            _move(moves, key, sign, sign * units)
     for refund in settled.refunds:
-        for key, units in _sum_lines(refund.lines).items():
-            _move(moves, key, 0, -sign * units)
+        if refund.lines:
+            for key, units in _sum_lines(refund.lines).items():
+                _move(moves, key, 0, -sign * units)
 
 
 def move_month(moves: Moves, day: int, move: int) -> None:
     """An occasion more (+1) or less (-1) on a day, counted from 1970-01-01."""
     if move:
-        _move(moves, (Kind.MONTH, date.fromordinal(_EPOCH_ORDINAL + day).isoformat()[:7].encode()), move, 0)
+        _move(moves, _name_month(day), move, 0)
 
 
 def apply_moves(totals: Totals, stored: Mapping[TallyKey, bytes], moves: Moves) -> Iterator[TallyRow]:
@@ -116,15 +119,9 @@ def ask_carts(totals: Totals) -> Iterator[Asked]:
 
 
 def render_purchases(totals: Totals, tops: Tops) -> bytes:
-    months = {key.decode(): _decode_count(body).orders for key, body in tops.get(Kind.MONTH, ())}
-    return encode_json(
-        {
-            "by_month": months,
-            "products": _show_top(totals, tops, Kind.PRODUCT),
-            "categories": _show_top(totals, tops, Kind.CATEGORY),
-            "brands": _show_top(totals, tops, Kind.BRAND),
-        }
-    )
+    months = b",".join([b'"%b":%d' % (key, _decode_count(body).orders) for key, body in tops.get(Kind.MONTH, ())])
+    shown = [_render_top(totals, tops, kind) for kind in (Kind.PRODUCT, Kind.CATEGORY, Kind.BRAND)]
+    return b'{"by_month":{%b},"products":%b,"categories":%b,"brands":%b}' % (months, *shown)
 
 
 def render_carts(_totals: Totals, tops: Tops) -> bytes:
@@ -151,6 +148,11 @@ def _sum_lines(lines: Iterable[OrderLine]) -> dict[TallyKey, int]:
     return found
 
 
+@lru_cache(maxsize=4096)
+def _name_month(day: int) -> TallyKey:
+    return Kind.MONTH, date.fromordinal(_EPOCH_ORDINAL + day).isoformat()[:7].encode()
+
+
 def _move(moves: Moves, key: TallyKey, orders: int, units: int) -> None:
     known = moves.get(key)
     if known is not None:
@@ -165,12 +167,14 @@ def _rank(kind: int, key: bytes, count: Count) -> int | None:
     return min(units, _LARGEST_RANK) if units > 0 else None
 
 
-def _show_top(totals: Totals, tops: Tops, kind: Kind) -> dict[str, Any]:
+def _render_top(totals: Totals, tops: Tops, kind: Kind) -> bytes:
+    if not totals.tallied[kind - 1]:
+        return b'{"distinct":0,"top":[]}'
     shown = []
     for key, body in tops.get(kind, ()):
         count = _decode_count(body)
         shown.append({"id": key.decode(), "orders": count.orders, "quantity": _show_units(count.units)})
-    return {"distinct": totals.tallied[kind - 1], "top": shown}
+    return encode_json({"distinct": totals.tallied[kind - 1], "top": shown})
 
 
 def _show_units(units: Exact) -> Raw:

@@ -196,12 +196,13 @@ async def _settle_days(rows: FactRows, batch: Sequence[_Open]) -> None:
 
 
 async def _settle_tallies(rows: FactRows, batch: Sequence[_Open]) -> None:
-    wanted = [(one.work.profile_id, *key) for one in batch if one.base for key in one.folding.rows.moved_tallies]
+    moved = [one for one in batch if one.folding.rows.moved_tallies or one.folding.rows.carts]
+    wanted = [(one.work.profile_id, *key) for one in moved if one.base for key in one.folding.rows.moved_tallies]
     stored: dict[UUID, dict[TallyKey, bytes]] = {}
     for profile_id, kind, key, body in await rows.load_tallies(wanted) if wanted else ():
         stored.setdefault(profile_id, {})[kind, key] = body
     changed: list[tuple[UUID, int, bytes, int | None, bytes]] = []
-    for one in batch:
+    for one in moved:
         moves, carts = one.folding.rows.moved_tallies, one.folding.rows.carts
         if moves:
             one.folding.touched.add("purchases")
@@ -214,14 +215,15 @@ async def _settle_tallies(rows: FactRows, batch: Sequence[_Open]) -> None:
 
 async def _load_tops(rows: FactRows, batch: Sequence[_Open]) -> None:
     """The first few of each kind that a touched part of the view shows."""
-    wanted = [(one.work.profile_id, *asked) for one in batch for asked in one.folding.ask_tops()]
+    wanted = [(one.work.profile_id, *asked) for one in batch if one.folding.shows_tops for asked in one.folding.ask_tops()]
     if not wanted:
         return
     tops: dict[UUID, dict[int, list[tuple[bytes, bytes]]]] = {}
     for profile_id, kind, key, body in await rows.load_top(wanted):
         tops.setdefault(profile_id, {}).setdefault(kind, []).append((key, body))
     for one in batch:
-        one.folding.tops = tops.get(one.work.profile_id, {})
+        if one.work.profile_id in tops:
+            one.folding.tops = tops[one.work.profile_id]
 
 
 async def _hand_over_days(rows: FactRows, batch: Sequence[_Open]) -> None:
