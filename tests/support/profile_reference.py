@@ -115,7 +115,11 @@ def compute_core(told: Iterable[tuple[TouchpointRecorded, Refused]], score: Scor
             "support": count_support(touchpoints),
             "social": count_social(touchpoints, score),
             "reviews": count_reviews(touchpoints),
-            "surveys": {"nps_latest": latest_score(touchpoints, "nps"), "ces_latest": latest_score(touchpoints, "ces")},
+            "surveys": {
+                "nps_latest": latest_score(touchpoints, "nps"),
+                "ces_latest": latest_score(touchpoints, "ces"),
+                "nps_history": [{"score": score, "at": at} for score, at in reversed(list_scores(touchpoints, "nps")[-20:])],
+            },
             "messages": count_messages(touchpoints),
             "purchases": count_purchases(touchpoints),
             "carts": count_carts(touchpoints),
@@ -393,7 +397,20 @@ def count_support(touchpoints: list[TouchpointRecorded]) -> dict[str, Any]:
         "tickets": len(last_word),
         "tickets_open": sum(name != "Support Ticket Solved" for name in last_word.values()),
         "csat_latest": latest_score(touchpoints, "csat"),
+        "solve_seconds_average": average_solving(tracked(touchpoints, *names)),
     }
+
+
+def average_solving(words: list[TouchpointRecorded]) -> int | None:
+    by_ticket: dict[str, list[TouchpointRecorded]] = {}
+    for word in words:
+        by_ticket.setdefault(id_in(word, "ticket_id"), []).append(word)
+    took = []
+    for told in by_ticket.values():
+        unsolved = [word for word in told if word.name != "Support Ticket Solved"]
+        if told[-1].name == "Support Ticket Solved" and unsolved:
+            took.append(told[-1].occurred_at - unsolved[0].occurred_at)
+    return round(Fraction(sum(one // timedelta(microseconds=1) for one in took), len(took) * 1_000_000)) if took else None
 
 
 def count_social(touchpoints: list[TouchpointRecorded], score: Score) -> dict[str, Any]:
@@ -414,15 +431,19 @@ def count_reviews(touchpoints: list[TouchpointRecorded]) -> dict[str, Any]:
 
 
 def latest_score(touchpoints: list[TouchpointRecorded], survey: str) -> float | int | None:
-    latest = None
+    scores = list_scores(touchpoints, survey)
+    return scores[-1][0] if scores else None
+
+
+def list_scores(touchpoints: list[TouchpointRecorded], survey: str) -> list[tuple[float | int, str]]:
+    """Oldest first."""
+    found = []
     for touchpoint in tracked(touchpoints, "Survey Answered"):
         properties = properties_of(touchpoint)
         score = number_of(properties.get("score"))
         if properties.get("survey_type") == survey and score is not None:
-            latest = score
-    if latest is None:
-        return None
-    return int(latest) if latest.denominator == 1 else float(latest)
+            found.append((int(score) if score.denominator == 1 else float(score), show(touchpoint.occurred_at)))
+    return found
 
 
 def count_messages(touchpoints: list[TouchpointRecorded]) -> dict[str, dict[str, int]]:
@@ -472,14 +493,15 @@ def list_consent(touchpoints: list[TouchpointRecorded]) -> list[dict[str, Any]]:
 
 
 def find_lead(touchpoints: list[TouchpointRecorded]) -> dict[str, Any]:
+    history = []
     for touchpoint in reversed(tracked(touchpoints, "Lead Stage Changed")):
         stage = properties_of(touchpoint).get("stage")
         if isinstance(stage, str) and stage.strip():
-            return {"stage": stage.strip(), "since": show(touchpoint.occurred_at)}
+            history.append({"stage": stage.strip(), "since": show(touchpoint.occurred_at)})
     captured = tracked(touchpoints, "Lead Captured")
-    if captured:
-        return {"stage": "lead", "since": show(captured[0].occurred_at)}
-    return {"stage": None, "since": None}
+    if captured and not history:
+        history = [{"stage": "lead", "since": show(captured[0].occurred_at)}]
+    return {**(history[0] if history else {"stage": None, "since": None}), "history": history[:20]}
 
 
 def list_accounts(touchpoints: list[TouchpointRecorded]) -> list[dict[str, Any]]:

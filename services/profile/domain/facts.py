@@ -49,11 +49,12 @@ class Part(IntEnum):
 
 
 class Ticket(Struct, array_like=True, frozen=True, gc=False):
-    """The last word on a ticket. Any word but Solved leaves it open."""
+    """The last word on a ticket. Any word but Solved leaves it open. `open_us`: the first word that says it isn't solved."""
 
     t_us: int
     by: bytes
     solved: bool
+    open_us: int | None = None
 
 
 class Review(Struct, array_like=True, frozen=True, gc=False):
@@ -154,7 +155,7 @@ def make_key(part: Part, text: str) -> FactKey:
 
 def read_ticket(name: str, properties: Properties, touchpoint_id: str, t_us: int, by: bytes) -> tuple[FactKey, Ticket]:
     key = make_key(Part.TICKET, read_id(properties.ticket_id, touchpoint_id))
-    return key, Ticket(t_us, by, TICKET_NAMES[name])
+    return key, Ticket(t_us, by, TICKET_NAMES[name], None if TICKET_NAMES[name] else t_us)
 
 
 def read_review(properties: Properties, touchpoint_id: str, t_us: int, by: bytes) -> tuple[FactKey, Review]:
@@ -215,6 +216,12 @@ def _keep_latest(a: Any, b: Any) -> Any:
     return a if (a.t_us, a.by) >= (b.t_us, b.by) else b
 
 
+def _merge_tickets(a: Ticket, b: Ticket) -> Ticket:
+    latest: Ticket = _keep_latest(a, b)
+    known = [open_us for open_us in (a.open_us, b.open_us) if open_us is not None]
+    return Ticket(latest.t_us, latest.by, latest.solved, min(known, default=None))
+
+
 def _merge_messages(a: Message, b: Message) -> Message:
     return Message(a.channel, a.states | b.states)
 
@@ -238,7 +245,11 @@ def _count_cart(totals: Totals, cart: Cart, sign: int) -> None:
 
 
 def _count_ticket(totals: Totals, ticket: Ticket, sign: int) -> None:
-    totals.tickets_open += 0 if ticket.solved else sign
+    if not ticket.solved:
+        totals.tickets_open += sign
+    elif ticket.open_us is not None:
+        totals.solved += sign
+        totals.solve_us = pack_exact(int(totals.solve_us) + sign * (ticket.t_us - ticket.open_us))
 
 
 def _count_review(totals: Totals, review: Review, sign: int) -> None:
@@ -278,7 +289,7 @@ class PartRules(NamedTuple):
 RULES: Final[dict[int, PartRules]] = {
     Part.ORDER: PartRules(msgspec.msgpack.Decoder(OrderPart).decode, merge_orders, _count_nothing),
     Part.REFUND: PartRules(msgspec.msgpack.Decoder(RefundPart).decode, merge_refunds, _count_nothing),
-    Part.TICKET: PartRules(msgspec.msgpack.Decoder(Ticket).decode, _keep_latest, _count_ticket),
+    Part.TICKET: PartRules(msgspec.msgpack.Decoder(Ticket).decode, _merge_tickets, _count_ticket),
     Part.REVIEW: PartRules(msgspec.msgpack.Decoder(Review).decode, _keep_latest, _count_review),
     Part.MENTION: PartRules(msgspec.msgpack.Decoder(Mention).decode, _keep_latest, _count_mention),
     Part.MESSAGE: PartRules(msgspec.msgpack.Decoder(Message).decode, _merge_messages, _count_message),

@@ -3,7 +3,7 @@
 Decides which kinds of touchpoint move which parts of the view. Applying the same touchpoint twice is the caller's to prevent.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -37,12 +37,23 @@ from services.profile.domain.facts import (
 from services.profile.domain.lead import fold_capture, fold_stage, read_stage
 from services.profile.domain.rows import RowBook
 from services.profile.domain.sessions import is_activity
-from services.profile.domain.state import ACCOUNTS, ATTRIBUTION, CONSENT, LEAD, SURVEYS, TRAITS, OpenState, OpenStates, State
-from services.profile.domain.surveys import SurveyAnswer, read_answer
+from services.profile.domain.state import (
+    ACCOUNTS,
+    ANSWERS,
+    ATTRIBUTION,
+    CONSENT,
+    LEAD,
+    SURVEYS,
+    TRAITS,
+    OpenState,
+    OpenStates,
+    State,
+)
+from services.profile.domain.surveys import HISTORY_MAX, WITH_HISTORY, SurveyAnswer, read_answer
 from services.profile.domain.tallies import Asked, Tops, ask_carts, ask_purchases
 from services.profile.domain.totals import FORMAT, Kind, Totals, decode_totals, encode_totals
 from services.profile.domain.touchpoint import Touchpoint
-from services.profile.domain.traits import Refused, Said, fold_said, merge_said, state_traits
+from services.profile.domain.traits import Refused, Said, fold_said, keep_latest, merge_said, state_traits
 from services.profile.domain.values import ABSENT, NULL, to_micros
 from services.profile.domain.view import ALL_PARTS, render_core
 
@@ -167,6 +178,7 @@ class Folding:
             self._see(state, state.last_us)
         totals.page_views += state.page_views
         totals.surveys = merge_said((totals.surveys, opened.read(SURVEYS)))
+        totals.answers = keep_latest([*totals.answers, *opened.read(ANSWERS)], HISTORY_MAX)
 
     def _fold_traits(self, opened: OpenState, touchpoint: Touchpoint, refused: Refused, t_us: int, by: bytes) -> None:
         stated = state_traits(touchpoint, refused)
@@ -213,7 +225,12 @@ class Folding:
         if touchpoint.name == "Survey Answered":
             answer = read_answer(_answer(touchpoint.properties), t_us, by)
             if answer is not None:
-                fold_said(opened.edit(SURVEYS), *answer)
+                surveys = opened.edit(SURVEYS)
+                if answer[0] == WITH_HISTORY:
+                    # What was folded before there was a history has its last answer at least.
+                    known = surveys.get(WITH_HISTORY)
+                    self._fold_history(opened, [answer[1]] if known is None else [known, answer[1]])
+                fold_said(surveys, *answer)
                 fold_said(self._totals.surveys, *answer)
                 self.touched |= {"surveys", "support"}
         elif touchpoint.name == "Lead Stage Changed":
@@ -224,3 +241,8 @@ class Folding:
         elif touchpoint.name == "Lead Captured":
             fold_capture(opened.edit(LEAD), t_us)
             self.touched.add("lead")
+
+    def _fold_history(self, opened: OpenState, told: Sequence[Said]) -> None:
+        answers = opened.edit(ANSWERS)
+        answers[:] = keep_latest([*answers, *told], HISTORY_MAX)
+        self._totals.answers = keep_latest([*self._totals.answers, *told], HISTORY_MAX)

@@ -64,6 +64,9 @@ class Totals(Struct, array_like=True, gc=False):
     sentiment_sum: int = 0
     messages: dict[str, list[int]] = {}
     surveys: dict[str, Said] = {}
+    answers: list[Said] = []
+    solved: int = 0
+    solve_us: Exact = 0
     tallied: list[int] = msgspec.field(default_factory=lambda: [0] * len(Kind))
 
 

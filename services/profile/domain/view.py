@@ -15,7 +15,7 @@ from services.profile.domain.consent import render_consents
 from services.profile.domain.facts import MESSAGE_CHANNELS, MESSAGE_STATES, RATING_SCALE, SENTIMENT_SCALE, Part
 from services.profile.domain.lead import render_lead
 from services.profile.domain.state import ACCOUNTS, ATTRIBUTION, CONSENT, LEAD, TRAITS, OpenStates, Section, merge_section
-from services.profile.domain.surveys import render_score
+from services.profile.domain.surveys import WITH_HISTORY, render_answers, render_score
 from services.profile.domain.tallies import Tops, render_carts, render_purchases
 from services.profile.domain.totals import Totals
 from services.profile.domain.traits import render_traits
@@ -23,6 +23,7 @@ from services.profile.domain.values import NULL, average_to_cents, divide_half_e
 
 T = TypeVar("T")
 _NULL: Final = Raw(NULL)
+_SECOND_US: Final = 1_000_000
 
 
 class _Aggregates(Struct):
@@ -78,7 +79,9 @@ def _render_web(totals: Totals) -> bytes:
 def _render_support(totals: Totals) -> bytes:
     tickets = totals.rows[Part.TICKET - 1]
     csat = bytes(render_score(totals.surveys, "csat"))
-    return b'{"tickets":%d,"tickets_open":%d,"csat_latest":%b}' % (tickets, totals.tickets_open, csat)
+    told = b'"tickets":%d,"tickets_open":%d,"csat_latest":%b' % (tickets, totals.tickets_open, csat)
+    mean = b"%d" % divide_half_even(int(totals.solve_us), totals.solved * _SECOND_US) if totals.solved else NULL
+    return b'{%b,"solve_seconds_average":%b}' % (told, mean)
 
 
 def _render_social(totals: Totals) -> bytes:
@@ -92,7 +95,8 @@ def _render_reviews(totals: Totals) -> bytes:
 
 
 def _render_surveys(totals: Totals) -> bytes:
-    return encode_json({f"{kind}_latest": render_score(totals.surveys, kind) for kind in ("nps", "ces")})
+    latest = {f"{kind}_latest": render_score(totals.surveys, kind) for kind in ("nps", "ces")}
+    return encode_json(latest | {"nps_history": render_answers(totals.answers, totals.surveys.get(WITH_HISTORY))})
 
 
 def _render_messages(totals: Totals) -> bytes:
