@@ -164,6 +164,7 @@ KINDS = {
         cart_id=st.sampled_from([None, "c1", "c2", " "]),
         quantity=st.sampled_from([None, 1, 2, "1.5", 0, -3, "many"]),
     ),
+    "visit": _named(["Store Visited"], store_id=st.sampled_from([None, "ulm", "bonn", 7, " "])),
     "message": _named(
         ["Email Sent", "Email Opened", "Email Link Clicked", "Email Bounced", "SMS Sent", "Push Opened", "Unsubscribed"],
         email_id=SMALL_IDS,

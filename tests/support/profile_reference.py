@@ -123,6 +123,7 @@ def compute_core(told: Iterable[tuple[TouchpointRecorded, Refused]], score: Scor
             "messages": count_messages(touchpoints),
             "purchases": count_purchases(touchpoints),
             "carts": count_carts(touchpoints),
+            "stores": count_stores(touchpoints),
         },
         "attribution": attribute(touchpoints),
         "consent": list_consent(touchpoints),
@@ -366,8 +367,28 @@ def count_carts(touchpoints: list[TouchpointRecorded]) -> dict[str, Any]:
     return {"open": min(100, len(left)), "last_at": show(at), "last": shown}
 
 
+def count_stores(touchpoints: list[TouchpointRecorded]) -> dict[str, Any]:
+    visits = tracked(touchpoints, "Store Visited")
+    stores: dict[str, list[TouchpointRecorded]] = {}
+    for visit in visits:
+        store_id = key_in(visit, "store_id")
+        if store_id is not None:
+            stores.setdefault(store_id, []).append(visit)
+    top = sorted(stores, key=lambda store_id: (-len(stores[store_id]), store_id.encode()))[:10]
+    return {
+        "visits": len(visits),
+        "last_at": show(visits[-1].occurred_at) if visits else None,
+        "distinct": len(stores),
+        "top": [{"id": one, "visits": len(stores[one]), "last_at": show(stores[one][-1].occurred_at)} for one in top],
+    }
+
+
 def cart_of(touchpoint: TouchpointRecorded) -> str | None:
-    stated = properties_of(touchpoint).get("cart_id")
+    return key_in(touchpoint, "cart_id")
+
+
+def key_in(touchpoint: TouchpointRecorded, name: str) -> str | None:
+    stated = properties_of(touchpoint).get(name)
     if isinstance(stated, bool) or not isinstance(stated, str | int):
         return None
     return str(stated).strip()[:128] or None

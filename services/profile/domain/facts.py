@@ -46,6 +46,7 @@ class Part(IntEnum):
     MENTION = 5
     MESSAGE = 6
     CART = 7
+    VISIT = 8
 
 
 class Ticket(Struct, array_like=True, frozen=True, gc=False):
@@ -92,6 +93,14 @@ class Cart(Struct, array_like=True, frozen=True, gc=False):
     removed: Exact = 0
 
 
+class Visits(Struct, array_like=True, frozen=True, gc=False):
+    """To one store; `store_id` None: nobody said to which."""
+
+    store_id: str | None
+    count: int
+    last_us: int
+
+
 MESSAGE_STATES: Final = ("sent", "delivered", "opened", "clicked", "bounced", "complained", "unsubscribed")
 MESSAGE_CHANNELS: Final = ("email", "sms", "push")
 _OPENED, _CLICKED = (1 << MESSAGE_STATES.index(state) for state in ("opened", "clicked"))
@@ -124,6 +133,9 @@ CART_NAMES: Final = {"Product Added": True, "Wishlist Product Added to Cart": Tr
 """Name -> whether something went into the cart."""
 
 
+VISIT_NAME: Final = "Store Visited"
+
+
 class FactKey(NamedTuple):
     part: Part
     key: bytes
@@ -142,6 +154,7 @@ class Properties(Struct):
     text: Raw = ABSENT
     cart_id: Raw = ABSENT
     quantity: Raw = ABSENT
+    store_id: Raw = ABSENT
 
 
 read_properties: Final = msgspec.json.Decoder(Properties).decode
@@ -200,6 +213,11 @@ def read_completed_cart(raw: Raw, t_us: int) -> tuple[FactKey, Cart] | None:
     return None if cart_id is None else (key, Cart(cart_id, None, t_us))
 
 
+def read_visits(properties: Properties, t_us: int) -> tuple[FactKey, Visits]:
+    store_id = read_id(properties.store_id, "").strip()[:KEY_CHARS]
+    return make_key(Part.VISIT, store_id), Visits(store_id or None, 1, t_us)
+
+
 def _name_cart(raw: Raw, t_us: int) -> tuple[FactKey, str | None]:
     cart_id = read_id(raw, "").strip()[:KEY_CHARS] or None
     return make_key(Part.CART, f"day:{day_of(t_us)}" if cart_id is None else f"id:{cart_id}"), cart_id
@@ -234,6 +252,17 @@ def _merge_carts(a: Cart, b: Cart) -> Cart:
         pack_exact(int(a.added) + int(b.added)),
         pack_exact(int(a.removed) + int(b.removed)),
     )
+
+
+def _merge_visits(a: Visits, b: Visits) -> Visits:
+    return Visits(a.store_id, a.count + b.count, max(a.last_us, b.last_us))
+
+
+def _count_visits(totals: Totals, visits: Visits, sign: int) -> None:
+    totals.visits += sign * visits.count
+    totals.tallied[Kind.STORE - 1] += sign if visits.store_id is not None else 0
+    if sign > 0:  # visits are never taken back
+        totals.last_visit_us = _later(totals.last_visit_us, visits.last_us)
 
 
 def _later(a: int | None, b: int | None) -> int | None:
@@ -294,6 +323,7 @@ RULES: Final[dict[int, PartRules]] = {
     Part.MENTION: PartRules(msgspec.msgpack.Decoder(Mention).decode, _keep_latest, _count_mention),
     Part.MESSAGE: PartRules(msgspec.msgpack.Decoder(Message).decode, _merge_messages, _count_message),
     Part.CART: PartRules(msgspec.msgpack.Decoder(Cart).decode, _merge_carts, _count_cart),
+    Part.VISIT: PartRules(msgspec.msgpack.Decoder(Visits).decode, _merge_visits, _count_visits),
 }
 
 encode_fact = encode_packed

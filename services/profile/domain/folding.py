@@ -22,6 +22,7 @@ from services.profile.domain.facts import (
     MESSAGE_NAMES,
     REVIEW_NAME,
     TICKET_NAMES,
+    VISIT_NAME,
     Part,
     make_key,
     order_key,
@@ -33,6 +34,7 @@ from services.profile.domain.facts import (
     read_review,
     read_text_to_score,
     read_ticket,
+    read_visits,
 )
 from services.profile.domain.lead import fold_capture, fold_stage, read_stage
 from services.profile.domain.rows import RowBook
@@ -50,7 +52,7 @@ from services.profile.domain.state import (
     State,
 )
 from services.profile.domain.surveys import HISTORY_MAX, WITH_HISTORY, SurveyAnswer, read_answer
-from services.profile.domain.tallies import Asked, Tops, ask_carts, ask_purchases
+from services.profile.domain.tallies import Asked, Tops, ask_carts, ask_purchases, ask_stores
 from services.profile.domain.totals import FORMAT, Kind, Totals, decode_totals, encode_totals
 from services.profile.domain.touchpoint import Touchpoint
 from services.profile.domain.traits import Refused, Said, fold_said, keep_latest, merge_said, state_traits
@@ -67,7 +69,7 @@ class _Stage(Struct):
 
 _answer = msgspec.json.Decoder(SurveyAnswer).decode
 _stage = msgspec.json.Decoder(_Stage).decode
-_WITH_TOPS: Final = frozenset({"orders", "purchases", "carts"})
+_WITH_TOPS: Final = frozenset({"orders", "purchases", "carts", "stores"})
 _NOTHING_REFUSED: Final[Refused] = ()
 _NOBODY: Final[frozenset[UUID]] = frozenset()
 
@@ -151,6 +153,8 @@ class Folding:
             yield from ask_purchases(self._totals)
         if "carts" in self.touched:
             yield from ask_carts(self._totals)
+        if "stores" in self.touched:
+            yield from ask_stores(self._totals)
 
     @property
     def totals(self) -> Totals:
@@ -212,6 +216,8 @@ class Folding:
             self.rows.fold(fragment, *read_message(name, read_properties(touchpoint.properties), own_id))
         elif name in CART_NAMES:
             self.rows.fold(fragment, *read_cart(name, read_properties(touchpoint.properties), t_us))
+        elif name == VISIT_NAME:
+            self.rows.fold(fragment, *read_visits(read_properties(touchpoint.properties), t_us))
         elif name == REVIEW_NAME:
             self.rows.fold(fragment, *read_review(read_properties(touchpoint.properties), own_id, t_us, by))
         elif name == MENTION_NAME:

@@ -11,7 +11,7 @@ from uuid import UUID
 from libs.orders.settle import SettledOrder, settle
 from services.profile.domain.facts import RULES, FactKey, Part, encode_fact, find_ref, order_key
 from services.profile.domain.purchases import DayNets, count_settled, forget_unnamed, move_extremes
-from services.profile.domain.tallies import Moves, TallyRow, move_bought, place_cart
+from services.profile.domain.tallies import PLACE, Moves, TallyRow, move_bought
 from services.profile.domain.totals import Totals
 
 SECTIONS: Final = {
@@ -22,6 +22,7 @@ SECTIONS: Final = {
     Part.MENTION: "social",
     Part.MESSAGE: "messages",
     Part.CART: "carts",
+    Part.VISIT: "stores",
 }
 """Which part of the view counts which rows."""
 
@@ -40,7 +41,7 @@ class ChangedRow(NamedTuple):
 class RowBook:
     """Ask `want_keys`, `want_refunds`, `want_siblings` in this order, adding the rows found for each; then `settle`."""
 
-    __slots__ = ("_added", "_asked", "_base", "_new", "_rows", "_totals", "carts", "moved_days", "moved_tallies")
+    __slots__ = ("_added", "_asked", "_base", "_new", "_rows", "_totals", "moved_days", "moved_tallies", "placed")
 
     def __init__(self, base: Collection[UUID], added: frozenset[UUID], totals: Totals) -> None:
         self._base = base
@@ -51,7 +52,7 @@ class RowBook:
         self._asked: set[FactKey] = set()
         self.moved_days: DayNets = {}
         self.moved_tallies: Moves = {}
-        self.carts: list[TallyRow] = []
+        self.placed: list[TallyRow] = []
 
     def fold(self, fragment: UUID, key: FactKey, value: Any) -> None:
         """A fact of the batch. Several of one key and fragment are merged at once."""
@@ -95,7 +96,7 @@ class RowBook:
         after = {key: value for key in self._rows if (value := self._merge(key)) is not None}
         for key in news:
             self._count(key, before.get(key), after[key])
-        self.carts = [place_cart(key, after[key]) for key in news if key.part == Part.CART]
+        self.placed = [PLACE[key.part](key, after[key]) for key in news if key.part in PLACE]
         standing = self._move_orders(settled_before, list(_settle_groups(after, affected, news)))
         return changed, {SECTIONS[key.part] for key in news}, standing
 

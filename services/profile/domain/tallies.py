@@ -1,21 +1,21 @@
-"""Figures by key that are shown as the first few of many: products, categories and brands bought, months of purchase, carts.
+"""Figures by key that are shown as the first few of many: products, categories, brands, months of purchase, carts, stores.
 
 A profile has one row for each kind and key, derived from its orders and carts, so nothing is forgotten however many keys there
 are; the view asks for those of the highest rank. All sums are of integers, so the order of arrival doesn't matter.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from functools import lru_cache
-from typing import Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 from msgspec import Raw, Struct
 
 from libs.orders.settle import SettledOrder
 from libs.orders.statements import OrderLine
-from services.profile.domain.facts import Cart, FactKey, is_left_behind
+from services.profile.domain.facts import Cart, FactKey, Part, Visits, is_left_behind
 from services.profile.domain.state import encode_packed
 from services.profile.domain.totals import Kind, Totals
 from services.profile.domain.values import (
@@ -68,6 +68,7 @@ Tops: TypeAlias = Mapping[int, Sequence[tuple[bytes, bytes]]]
 """(key, body) by kind, highest rank first, ties by key."""
 
 _decode_count = msgspec.msgpack.Decoder(Count).decode
+_decode_visits = msgspec.msgpack.Decoder(Visits).decode
 _decode_cart = msgspec.msgpack.Decoder(Cart).decode
 
 
@@ -101,8 +102,24 @@ def apply_moves(totals: Totals, stored: Mapping[TallyKey, bytes], moves: Moves) 
         yield TallyRow(kind, key, after, encode_packed(count))
 
 
-def place_cart(key: FactKey, cart: Cart) -> TallyRow:
-    return TallyRow(Kind.CART, key.key, cart.last_us if is_left_behind(cart) else None, encode_packed(cart))
+def _place_cart(key: FactKey, cart: Cart) -> TallyRow:
+    name = key.key if cart.cart_id is None else b"=id:" + cart.cart_id.encode()
+    return TallyRow(Kind.CART, name, cart.last_us if is_left_behind(cart) else None, encode_packed(cart))
+
+
+def _place_visits(_key: FactKey, visits: Visits) -> TallyRow:
+    store_id = visits.store_id
+    rank = None if store_id is None else visits.count
+    return TallyRow(Kind.STORE, (store_id or "").encode(), rank, encode_packed(visits))
+
+
+PLACE: Final[dict[int, Callable[[FactKey, Any], TallyRow]]] = {Part.CART: _place_cart, Part.VISIT: _place_visits}
+"""Parts whose every key is a tally of its own: the row of its merged value."""
+
+
+def ask_stores(totals: Totals) -> Iterator[Asked]:
+    if totals.tallied[Kind.STORE - 1]:
+        yield Asked(Kind.STORE, -1, _TOP_SHOWN)
 
 
 def ask_purchases(totals: Totals) -> Iterator[Asked]:
@@ -132,6 +149,13 @@ def render_carts(_totals: Totals, tops: Tops) -> bytes:
     at = Raw(render_time(cart.last_us))
     last = {"id": cart.cart_id, "at": at, "added": _show_units(cart.added), "removed": _show_units(cart.removed)}
     return encode_json({"open": len(carts), "last_at": at, "last": last})
+
+
+def render_stores(totals: Totals, tops: Tops) -> bytes:
+    stores = [_decode_visits(body) for _, body in tops.get(Kind.STORE, ())]
+    top = [{"id": one.store_id, "visits": one.count, "last_at": Raw(render_time(one.last_us))} for one in stores]
+    head = b'"visits":%d,"last_at":%b' % (totals.visits, render_time(totals.last_visit_us))
+    return b'{%b,"distinct":%d,"top":%b}' % (head, totals.tallied[Kind.STORE - 1], encode_json(top))
 
 
 def _sum_lines(lines: Iterable[OrderLine]) -> dict[TallyKey, int]:

@@ -16,7 +16,7 @@ from services.profile.domain.values import Exact
 
 FORMAT: Final = 2
 """Totals of another format are counted anew from states and rows when the profile is next touched."""
-PARTS: Final = 7
+PARTS: Final = 8
 """How many parts of rows there are (`facts.Part`)."""
 
 
@@ -28,6 +28,7 @@ class Kind(IntEnum):
     BRAND = 3
     MONTH = 4
     CART = 5
+    STORE = 6
 
 
 class Money(Struct, array_like=True, gc=False):
@@ -67,6 +68,8 @@ class Totals(Struct, array_like=True, gc=False):
     answers: list[Said] = []
     solved: int = 0
     solve_us: Exact = 0
+    visits: int = 0
+    last_visit_us: int | None = None
     tallied: list[int] = msgspec.field(default_factory=lambda: [0] * len(Kind))
 
 

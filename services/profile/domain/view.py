@@ -16,7 +16,7 @@ from services.profile.domain.facts import MESSAGE_CHANNELS, MESSAGE_STATES, RATI
 from services.profile.domain.lead import render_lead
 from services.profile.domain.state import ACCOUNTS, ATTRIBUTION, CONSENT, LEAD, TRAITS, OpenStates, Section, merge_section
 from services.profile.domain.surveys import WITH_HISTORY, render_answers, render_score
-from services.profile.domain.tallies import Tops, render_carts, render_purchases
+from services.profile.domain.tallies import Tops, render_carts, render_purchases, render_stores
 from services.profile.domain.totals import Totals
 from services.profile.domain.traits import render_traits
 from services.profile.domain.values import NULL, average_to_cents, divide_half_even, encode_json, render_time
@@ -36,6 +36,7 @@ class _Aggregates(Struct):
     messages: Raw = _NULL
     purchases: Raw = _NULL
     carts: Raw = _NULL
+    stores: Raw = _NULL
 
 
 class _Core(Struct):
@@ -117,7 +118,11 @@ _AGGREGATES: Final[dict[str, Callable[[Totals], bytes]]] = {
 }
 
 
-_TALLIED: Final[dict[str, Callable[[Totals, Tops], bytes]]] = {"purchases": render_purchases, "carts": render_carts}
+_TALLIED: Final[dict[str, Callable[[Totals, Tops], bytes]]] = {
+    "purchases": render_purchases,
+    "carts": render_carts,
+    "stores": render_stores,
+}
 
 
 def _rendering(section: Section[T], render: Callable[[T], bytes]) -> Callable[[OpenStates], bytes]:

@@ -196,19 +196,19 @@ async def _settle_days(rows: FactRows, batch: Sequence[_Open]) -> None:
 
 
 async def _settle_tallies(rows: FactRows, batch: Sequence[_Open]) -> None:
-    moved = [one for one in batch if one.folding.rows.moved_tallies or one.folding.rows.carts]
+    moved = [one for one in batch if one.folding.rows.moved_tallies or one.folding.rows.placed]
     wanted = [(one.work.profile_id, *key) for one in moved if one.base for key in one.folding.rows.moved_tallies]
     stored: dict[UUID, dict[TallyKey, bytes]] = {}
     for profile_id, kind, key, body in await rows.load_tallies(wanted) if wanted else ():
         stored.setdefault(profile_id, {})[kind, key] = body
     changed: list[tuple[UUID, int, bytes, int | None, bytes]] = []
     for one in moved:
-        moves, carts = one.folding.rows.moved_tallies, one.folding.rows.carts
+        moves, placed = one.folding.rows.moved_tallies, one.folding.rows.placed
         if moves:
             one.folding.touched.add("purchases")
             known = stored.get(one.work.profile_id, {})
             changed += [(one.work.profile_id, *row) for row in apply_moves(one.folding.totals, known, moves)]
-        changed += [(one.work.profile_id, *row) for row in carts]
+        changed += [(one.work.profile_id, *row) for row in placed]
     if changed:
         await rows.save_tallies(changed)
 

@@ -15,7 +15,7 @@ FACTS = sa.Table(
     sa.Column("body", BYTEA, nullable=False),
     # Refunds are looked up by their order's key, orders by their time (8 bytes that sort like it).
     sa.Index("ix_facts_ref", "fragment", "part", "ref", postgresql_where=sa.text("ref IS NOT NULL")),
-    comment="Orders, refunds, tickets, reviews, mentions, messages and carts as a fragment knows them; they never move",
+    comment="Orders, refunds, tickets, reviews, mentions, messages, carts and visits as a fragment knows them; they never move",
 )
 SESSIONS = sa.Table(
     "sessions",

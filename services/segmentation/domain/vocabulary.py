@@ -48,6 +48,7 @@ VIEW_PATHS: Final = (
             "messages": "email sms push",
             "purchases": "by_month products categories brands",
             "carts": "open last_at last",
+            "stores": "visits last_at distinct top",
         }.items()
         for figure in figures.split()
     )

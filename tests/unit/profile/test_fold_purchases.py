@@ -46,6 +46,7 @@ def test_who_bought_nothing_has_zeros() -> None:
     found = aggregates(make_touchpoint(1))
     assert found["purchases"] == {"by_month": {}, "products": NOTHING, "categories": NOTHING, "brands": NOTHING}
     assert found["carts"] == {"open": 0, "last_at": None, "last": None}
+    assert found["stores"] == {"visits": 0, "last_at": None, "distinct": 0, "top": []}
 
 
 def test_occasions_are_counted_by_utc_month() -> None:
@@ -171,6 +172,39 @@ def test_open_carts_are_counted_up_to_a_hundred() -> None:
     assert (found["open"], found["last"]["id"]) == (100, "c129")
 
 
+# Stores
+
+
+def visit(number: int, store_id: Any = None, *, at: Any = 0, by: str = "user_id:u1") -> TouchpointRecorded:
+    return make_touchpoint(number, name="Store Visited", at=at, by=(by,), properties={"store_id": store_id})
+
+
+def test_visits_are_counted_in_all_and_by_store() -> None:
+    told = [
+        visit(1, "ulm", at=3),
+        visit(2, "ulm", at=1, by="loyalty_card:c"),
+        visit(3, 7, at=2),
+        visit(4, at=9),
+        visit(5, "bonn"),
+    ]
+    assert aggregates(*told)["stores"] == {
+        "visits": 5,
+        "last_at": "2026-03-01T12:09:00.000Z",
+        "distinct": 3,
+        "top": [
+            {"id": "ulm", "visits": 2, "last_at": "2026-03-01T12:03:00.000Z"},
+            {"id": "7", "visits": 1, "last_at": "2026-03-01T12:02:00.000Z"},
+            {"id": "bonn", "visits": 1, "last_at": "2026-03-01T12:00:00.000Z"},
+        ],
+    }
+
+
+def test_ten_stores_are_shown_and_all_are_counted() -> None:
+    told = [visit(n, f"s{n:02}", at=n) for n in range(20)]
+    found = aggregates(*told, visit(99, "s19"))["stores"]
+    assert (found["distinct"], [one["id"] for one in found["top"]]) == (20, ["s19", *[f"s0{n}" for n in range(9)]])
+
+
 # What was folded before
 
 
@@ -196,10 +230,10 @@ def _make_old(book: FoldingBook, rows: FakeFactRows) -> None:
         kept = len(OrderPart.__struct_fields__) - 1 if part == 1 else len(RefundPart.__struct_fields__) - 1
         rows.facts[fragment, part, key] = ref, encode_packed(msgspec.msgpack.decode(body)[:kept])
     (stored,) = book.profiles.values()
-    totals = msgspec.msgpack.decode(stored.totals)[: Totals.__struct_fields__.index("tallied")]
+    totals = msgspec.msgpack.decode(stored.totals)[: Totals.__struct_fields__.index("answers")]
     stored.totals = encode_packed([1, *totals[1:]])
     core = json.loads(b"{" + stored.core + b"}")
-    for name in ("purchases", "carts"):
+    for name in ("purchases", "carts", "stores"):
         del core["aggregates"][name]
     stored.core = json.dumps(core).encode()[1:-1]
 

@@ -10,6 +10,7 @@ import pytest
 from libs.events.touchpoints import Campaign, ConsentStatement, TouchpointRecorded
 from services.profile.domain.consent import EVERY_CHANNEL, Consent, effective_consent, latest_consent_us
 from services.profile.domain.state import encode_packed
+from services.profile.domain.totals import Totals
 from tests.builders.touchpoints import START, make_fragment, make_touchpoint
 from tests.fakes.fact_rows import FakeFactRows
 from tests.support.folding import FoldingBook
@@ -41,6 +42,7 @@ def test_what_has_nothing_yet_is_present_with_zeros_and_nulls() -> None:
             "messages": {"email": quiet, "sms": quiet, "push": quiet},
             "purchases": {"by_month": {}, "products": nothing, "categories": nothing, "brands": nothing},
             "carts": {"open": 0, "last_at": None, "last": None},
+            "stores": {"visits": 0, "last_at": None, **nothing},
         },
         "attribution": {"first": nowhere, "last": nowhere},
         "consent": [],
@@ -405,7 +407,7 @@ def test_what_was_folded_before_there_were_histories_keeps_its_last_answer_and_s
         *before, lead, accounts, _ = msgspec.msgpack.decode(book.states[ME])
         book.states[ME] = encode_packed([*before, lead[:2], accounts])
         (stored,) = book.profiles.values()
-        *figures, _, _, _, _ = msgspec.msgpack.decode(stored.totals)
+        figures = msgspec.msgpack.decode(stored.totals)[: Totals.__struct_fields__.index("answers")]
         stored.totals = encode_packed([1, *figures[1:]])
         (key,) = rows.facts
         rows.facts[key] = None, encode_packed(msgspec.msgpack.decode(rows.facts[key][1])[:3])

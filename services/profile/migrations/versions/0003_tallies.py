@@ -1,4 +1,4 @@
-"""Products, categories, brands and months of purchase, and carts, counted by key."""
+"""Products, categories, brands and months of purchase, carts and stores, counted by key."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -9,7 +9,7 @@ branch_labels = None
 depends_on = None
 
 _FACTS = "Orders, refunds, tickets, reviews, mentions and messages as a fragment knows them; they never move to another one"
-_FACTS_NOW = "Orders, refunds, tickets, reviews, mentions, messages and carts as a fragment knows them; they never move"
+_FACTS_NOW = "Orders, refunds, tickets, reviews, mentions, messages, carts and visits as a fragment knows them; they never move"
 
 
 def upgrade() -> None:
