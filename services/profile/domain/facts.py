@@ -15,7 +15,7 @@ from msgspec import Raw, Struct
 
 from libs.orders.parts import OrderPart, RefundPart, merge_orders, merge_refunds
 from services.profile.domain.state import encode_packed
-from services.profile.domain.totals import Kind, Totals
+from services.profile.domain.totals import Kind, Totals, count_tallied
 from services.profile.domain.touchpoint import Touchpoint
 from services.profile.domain.values import (
     ABSENT,
@@ -260,7 +260,7 @@ def _merge_visits(a: Visits, b: Visits) -> Visits:
 
 def _count_visits(totals: Totals, visits: Visits, sign: int) -> None:
     totals.visits += sign * visits.count
-    totals.tallied[Kind.STORE - 1] += sign if visits.store_id is not None else 0
+    count_tallied(totals, Kind.STORE, sign if visits.store_id is not None else 0)
     if sign > 0:  # visits are never taken back
         totals.last_visit_us = _later(totals.last_visit_us, visits.last_us)
 
@@ -270,7 +270,7 @@ def _later(a: int | None, b: int | None) -> int | None:
 
 
 def _count_cart(totals: Totals, cart: Cart, sign: int) -> None:
-    totals.tallied[Kind.CART - 1] += sign if is_left_behind(cart) else 0
+    count_tallied(totals, Kind.CART, sign if is_left_behind(cart) else 0)
 
 
 def _count_ticket(totals: Totals, ticket: Ticket, sign: int) -> None:

@@ -147,7 +147,7 @@ class Folding:
 
     def ask_tops(self) -> Iterator[Asked]:
         """What to put into `tops` before `finish`, once rows and days are settled. An order closes the carts before it."""
-        if self._totals.tallied[Kind.CART - 1] and "orders" in self.touched:
+        if self._totals.tallied.get(Kind.CART, 0) and "orders" in self.touched:
             self.touched.add("carts")
         if "purchases" in self.touched:
             yield from ask_purchases(self._totals)
@@ -182,7 +182,9 @@ class Folding:
             self._see(state, state.last_us)
         totals.page_views += state.page_views
         totals.surveys = merge_said((totals.surveys, opened.read(SURVEYS)))
-        totals.answers = keep_latest([*totals.answers, *opened.read(ANSWERS)], HISTORY_MAX)
+        answers = opened.read(ANSWERS)
+        if answers:
+            totals.answers = keep_latest([*(totals.answers or ()), *answers], HISTORY_MAX)
 
     def _fold_traits(self, opened: OpenState, touchpoint: Touchpoint, refused: Refused, t_us: int, by: bytes) -> None:
         stated = state_traits(touchpoint, refused)
@@ -251,4 +253,4 @@ class Folding:
     def _fold_history(self, opened: OpenState, told: Sequence[Said]) -> None:
         answers = opened.edit(ANSWERS)
         answers[:] = keep_latest([*answers, *told], HISTORY_MAX)
-        self._totals.answers = keep_latest([*self._totals.answers, *told], HISTORY_MAX)
+        self._totals.answers = keep_latest([*(self._totals.answers or ()), *told], HISTORY_MAX)

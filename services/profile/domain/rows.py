@@ -4,7 +4,7 @@
 they hold is treated like news, so a merge costs what its smaller side holds, and a rebuild is a merge into nothing.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -52,7 +52,7 @@ class RowBook:
         self._asked: set[FactKey] = set()
         self.moved_days: DayNets = {}
         self.moved_tallies: Moves = {}
-        self.placed: list[TallyRow] = []
+        self.placed: Sequence[TallyRow] = ()
 
     def fold(self, fragment: UUID, key: FactKey, value: Any) -> None:
         """A fact of the batch. Several of one key and fragment are merged at once."""

@@ -17,7 +17,7 @@ from libs.orders.settle import SettledOrder
 from libs.orders.statements import OrderLine
 from services.profile.domain.facts import Cart, FactKey, Part, Visits, is_left_behind
 from services.profile.domain.state import encode_packed
-from services.profile.domain.totals import Kind, Totals
+from services.profile.domain.totals import Kind, Totals, count_tallied
 from services.profile.domain.values import (
     KEY_CHARS,
     Exact,
@@ -98,7 +98,7 @@ def apply_moves(totals: Totals, stored: Mapping[TallyKey, bytes], moves: Moves) 
         count.orders += orders
         count.units = pack_exact(int(count.units) + units)
         after = _rank(kind, key, count)
-        totals.tallied[kind - 1] += (after is not None) - (before is not None)
+        count_tallied(totals, kind, (after is not None) - (before is not None))
         yield TallyRow(kind, key, after, encode_packed(count))
 
 
@@ -118,19 +118,19 @@ PLACE: Final[dict[int, Callable[[FactKey, Any], TallyRow]]] = {Part.CART: _place
 
 
 def ask_stores(totals: Totals) -> Iterator[Asked]:
-    if totals.tallied[Kind.STORE - 1]:
+    if totals.tallied.get(Kind.STORE, 0):
         yield Asked(Kind.STORE, -1, _TOP_SHOWN)
 
 
 def ask_purchases(totals: Totals) -> Iterator[Asked]:
     for kind in (Kind.PRODUCT, Kind.CATEGORY, Kind.BRAND, Kind.MONTH):
-        if totals.tallied[kind - 1]:
+        if totals.tallied.get(kind, 0):
             yield Asked(kind, -1, _MONTHS_SHOWN if kind == Kind.MONTH else _TOP_SHOWN)
 
 
 def ask_carts(totals: Totals) -> Iterator[Asked]:
     """Those with anything in them whose last activity is later than the last order."""
-    if totals.tallied[Kind.CART - 1]:
+    if totals.tallied.get(Kind.CART, 0):
         last_us = totals.last_order_us
         yield Asked(Kind.CART, -_LARGEST_RANK if last_us is None else last_us, OPEN_CARTS_MAX)
 
@@ -155,7 +155,7 @@ def render_stores(totals: Totals, tops: Tops) -> bytes:
     stores = [_decode_visits(body) for _, body in tops.get(Kind.STORE, ())]
     top = [{"id": one.store_id, "visits": one.count, "last_at": Raw(render_time(one.last_us))} for one in stores]
     head = b'"visits":%d,"last_at":%b' % (totals.visits, render_time(totals.last_visit_us))
-    return b'{%b,"distinct":%d,"top":%b}' % (head, totals.tallied[Kind.STORE - 1], encode_json(top))
+    return b'{%b,"distinct":%d,"top":%b}' % (head, totals.tallied.get(Kind.STORE, 0), encode_json(top))
 
 
 def _sum_lines(lines: Iterable[OrderLine]) -> dict[TallyKey, int]:
@@ -192,13 +192,13 @@ def _rank(kind: int, key: bytes, count: Count) -> int | None:
 
 
 def _render_top(totals: Totals, tops: Tops, kind: Kind) -> bytes:
-    if not totals.tallied[kind - 1]:
+    if not totals.tallied.get(kind, 0):
         return b'{"distinct":0,"top":[]}'
     shown = []
     for key, body in tops.get(kind, ()):
         count = _decode_count(body)
         shown.append({"id": key.decode(), "orders": count.orders, "quantity": _show_units(count.units)})
-    return encode_json({"distinct": totals.tallied[kind - 1], "top": shown})
+    return encode_json({"distinct": totals.tallied.get(kind, 0), "top": shown})
 
 
 def _show_units(units: Exact) -> Raw:

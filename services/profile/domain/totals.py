@@ -43,7 +43,8 @@ class Money(Struct, array_like=True, gc=False):
 class Totals(Struct, array_like=True, gc=False):
     """`rows`: distinct keys by part, in the order of `facts.Part`. `session`: a stretch of the latest session, surely its end.
     `rating_sum` is in units of `facts.RATING_SCALE`, `sentiment_sum` in ten-thousandths.
-    `tallied`: how many tallies are shown, or could be, in the order of `Kind`.
+    `tallied`: how many tallies of a `Kind` are shown, or could be; a dictionary of integers and None are nothing to the
+    garbage collector, of which one profile in a batch shouldn't make more than it must.
     """
 
     format: int = FORMAT
@@ -65,12 +66,12 @@ class Totals(Struct, array_like=True, gc=False):
     sentiment_sum: int = 0
     messages: dict[str, list[int]] = {}
     surveys: dict[str, Said] = {}
-    answers: list[Said] = []
+    answers: list[Said] | None = None
     solved: int = 0
     solve_us: Exact = 0
     visits: int = 0
     last_visit_us: int | None = None
-    tallied: list[int] = msgspec.field(default_factory=lambda: [0] * len(Kind))
+    tallied: dict[int, int] = {}
 
 
 class _Formatted(Struct, array_like=True, gc=False):
@@ -79,6 +80,11 @@ class _Formatted(Struct, array_like=True, gc=False):
 
 _decode_format = msgspec.msgpack.Decoder(_Formatted).decode
 _decode = msgspec.msgpack.Decoder(Totals).decode
+
+
+def count_tallied(totals: Totals, kind: int, move: int) -> None:
+    if move:
+        totals.tallied[kind] = totals.tallied.get(kind, 0) + move
 
 
 def decode_totals(packed: bytes) -> Totals:

@@ -97,7 +97,7 @@ def _render_reviews(totals: Totals) -> bytes:
 
 def _render_surveys(totals: Totals) -> bytes:
     latest = {f"{kind}_latest": render_score(totals.surveys, kind) for kind in ("nps", "ces")}
-    return encode_json(latest | {"nps_history": render_answers(totals.answers, totals.surveys.get(WITH_HISTORY))})
+    return encode_json(latest | {"nps_history": render_answers(totals.answers or (), totals.surveys.get(WITH_HISTORY))})
 
 
 def _render_messages(totals: Totals) -> bytes:
