@@ -69,7 +69,8 @@ class _Stage(Struct):
 
 _answer = msgspec.json.Decoder(SurveyAnswer).decode
 _stage = msgspec.json.Decoder(_Stage).decode
-_WITH_TOPS: Final = frozenset({"orders", "purchases", "carts", "stores"})
+WITH_TOPS: Final = frozenset({"orders", "purchases", "carts", "stores"})
+"""Parts of the view for which there may be something to ask; most touchpoints touch none of them."""
 _NOTHING_REFUSED: Final[Refused] = ()
 _NOBODY: Final[frozenset[UUID]] = frozenset()
 
@@ -139,11 +140,6 @@ class Folding:
         """Changed states by fragment, the totals and the view's members, once rows and activity are settled."""
         core = render_core(self._core, self.touched, self._totals, self._states, self.tops)
         return self._states.encode_changed(), encode_totals(self._totals), core
-
-    @property
-    def shows_tops(self) -> bool:
-        """Whether there can be anything to ask: most touchpoints move no orders and no carts."""
-        return not self.touched.isdisjoint(_WITH_TOPS)
 
     def ask_tops(self) -> Iterator[Asked]:
         """What to put into `tops` before `finish`, once rows and days are settled. An order closes the carts before it."""

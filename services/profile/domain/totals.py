@@ -74,11 +74,8 @@ class Totals(Struct, array_like=True, gc=False):
     tallied: dict[int, int] = {}
 
 
-class _Formatted(Struct, array_like=True, gc=False):
-    format: int
-
-
-_decode_format = msgspec.msgpack.Decoder(_Formatted).decode
+_FORMAT_AT: Final = 3
+"""Behind the head of an array of more than 15, which totals of every format are: read for each profile of a batch."""
 _decode = msgspec.msgpack.Decoder(Totals).decode
 
 
@@ -94,7 +91,7 @@ def decode_totals(packed: bytes) -> Totals:
 
 def is_current(packed: bytes) -> bool:
     """Whether totals are of this format; a new profile's are."""
-    return not packed or _decode_format(packed).format == FORMAT
+    return not packed or packed[_FORMAT_AT] == FORMAT
 
 
 def encode_totals(totals: Totals) -> bytes:

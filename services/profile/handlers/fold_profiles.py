@@ -12,7 +12,7 @@ from uuid import UUID
 from libs.kit.db import Tx
 from services.profile.domain.activity import Near
 from services.profile.domain.facts import RULES, Part, read_order_ref
-from services.profile.domain.folding import Folding
+from services.profile.domain.folding import WITH_TOPS, Folding
 from services.profile.domain.purchases import DayNets, apply_days
 from services.profile.domain.rows import ChangedRow, Wanted
 from services.profile.domain.tallies import TallyKey, apply_moves
@@ -215,7 +215,12 @@ async def _settle_tallies(rows: FactRows, batch: Sequence[_Open]) -> None:
 
 async def _load_tops(rows: FactRows, batch: Sequence[_Open]) -> None:
     """The first few of each kind that a touched part of the view shows."""
-    wanted = [(one.work.profile_id, *asked) for one in batch if one.folding.shows_tops for asked in one.folding.ask_tops()]
+    wanted = [
+        (one.work.profile_id, *asked)
+        for one in batch
+        if not WITH_TOPS.isdisjoint(one.folding.touched)
+        for asked in one.folding.ask_tops()
+    ]
     if not wanted:
         return
     tops: dict[UUID, dict[int, list[tuple[bytes, bytes]]]] = {}
