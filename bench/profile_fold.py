@@ -60,6 +60,7 @@ class MemoryRows:
         self.refs: dict[tuple[UUID, int, bytes], set[bytes]] = defaultdict(set)
         self.sessions: dict[UUID, dict[int, int]] = defaultdict(dict)
         self.days: dict[UUID, dict[int, dict[str, int]]] = defaultdict(dict)
+        self.tallies: dict[tuple[UUID, int], dict[bytes, tuple[int | None, bytes]]] = defaultdict(dict)
 
     async def load_keys(self, wanted: Sequence[Wanted]) -> Iterable[tuple[UUID, int, bytes, bytes]]:
         return [(*key, self.facts[key][1]) for key in wanted if key in self.facts]
@@ -116,6 +117,34 @@ class MemoryRows:
     async def move_days(self, moves: Sequence[tuple[UUID, UUID]]) -> None:
         for old, new in moves:
             self.days[new] = self.days.pop(old, {})
+
+    async def load_tallies(self, wanted: Sequence[tuple[UUID, int, bytes]]) -> Iterable[tuple[UUID, int, bytes, bytes]]:
+        return [
+            (profile_id, kind, key, self.tallies[profile_id, kind][key][1])
+            for profile_id, kind, key in wanted
+            if key in self.tallies[profile_id, kind]
+        ]
+
+    async def load_top(self, wanted: Sequence[tuple[UUID, int, int, int]]) -> Iterable[tuple[UUID, int, bytes, bytes]]:
+        found = []
+        for profile_id, kind, above, most in wanted:
+            rows = self.tallies[profile_id, kind].items()
+            ranked = sorted((-rank, key, body) for key, (rank, body) in rows if rank is not None and rank > above)
+            found += [(profile_id, kind, key, body) for _, key, body in ranked[:most]]
+        return found
+
+    async def save_tallies(self, rows: Sequence[tuple[UUID, int, bytes, int | None, bytes]]) -> None:
+        for profile_id, kind, key, rank, body in rows:
+            self.tallies[profile_id, kind][key] = rank, body
+
+    async def drop_tallies(self, profile_ids: Collection[UUID]) -> None:
+        for profile_id, kind in [held for held in self.tallies if held[0] in profile_ids]:
+            del self.tallies[profile_id, kind]
+
+    async def move_tallies(self, moves: Sequence[tuple[UUID, UUID]]) -> None:
+        for old, new in moves:
+            for kind in [kind for profile_id, kind in self.tallies if profile_id == old]:
+                self.tallies[new, kind] = self.tallies.pop((old, kind))
 
 
 class Customers:
@@ -296,7 +325,7 @@ async def measure(dsn: str, events: int, batch: int) -> list[Result]:
             whos = choose_customers(mode, events, len(customers.profiles), rng)
             results.append(await Bench(used).run(f"{mode}, {name}", customers, whos, batch))
             async with database.connection() as connection:
-                await connection.execute("TRUNCATE facts, sessions, order_days")
+                await connection.execute("TRUNCATE facts, sessions, order_days, tallies")
     await database.close()
     return results
 

@@ -3,17 +3,19 @@
 Every field is a maximum, a minimum or an "ever", so folding the same touchpoint again changes nothing.
 """
 
+from collections.abc import Sequence
 from typing import TypeAlias
 from uuid import UUID
 
 from msgspec import Struct
 
-from libs.orders.statements import OrderStatement
+from libs.orders.statements import OrderLine, OrderStatement
 
 Stamp: TypeAlias = tuple[int, UUID]
 """(t in microseconds, touchpoint id): the one order of touchpoints; at equal t the greater id is the later."""
 StampedAmount: TypeAlias = tuple[int, UUID, str]
 StampedCurrency: TypeAlias = tuple[bool, int, UUID, str]
+StampedLines: TypeAlias = tuple[int, UUID, tuple[OrderLine, ...]]
 
 
 class OrderPart(Struct, frozen=True, array_like=True):
@@ -23,6 +25,7 @@ class OrderPart(Struct, frozen=True, array_like=True):
     `amount`: the latest amount stated, as sent. `currency`: the latest (a fact?, t, id, code), where a fact is a currency that
     was named or that an amount was stated in; a source's default beside a bare update is none and yields to any fact.
     `cancelled`: whether a cancellation ever came; it has no effect until the order is known.
+    `lines`: the latest lines stated; None where nobody keeps them, or none were stated.
     """
 
     order_id: str
@@ -30,6 +33,7 @@ class OrderPart(Struct, frozen=True, array_like=True):
     amount: StampedAmount | None = None
     currency: StampedCurrency | None = None
     cancelled: bool = False
+    lines: StampedLines | None = None
 
     @property
     def at_us(self) -> int | None:
@@ -48,6 +52,7 @@ class RefundPart(Struct, frozen=True, array_like=True):
     amount: str | None = None
     currency: str | None = None
     default_currency: str = "EUR"
+    lines: tuple[OrderLine, ...] = ()
 
 
 def refund_key(statement: OrderStatement, touchpoint_id: UUID) -> str:
@@ -55,13 +60,18 @@ def refund_key(statement: OrderStatement, touchpoint_id: UUID) -> str:
     return f"touchpoint:{touchpoint_id}" if statement.refund_id is None else f"refund:{statement.refund_id}"
 
 
-def fold_order(part: OrderPart | None, statement: OrderStatement, t_us: int, touchpoint_id: UUID) -> OrderPart:
-    """The part after one more Completed, Updated or Cancelled. Raises ValueError for a refund or a statement without order id."""
-    told = _read_order(statement, (t_us, touchpoint_id))
+def fold_order(
+    part: OrderPart | None, statement: OrderStatement, t_us: int, touchpoint_id: UUID, lines: Sequence[OrderLine] | None = None
+) -> OrderPart:
+    """The part after one more Completed, Updated or Cancelled. Raises ValueError for a refund or a statement without order id.
+
+    `lines`: the touchpoint's, for those who count products; None keeps none.
+    """
+    told = _read_order(statement, (t_us, touchpoint_id), lines)
     return told if part is None else merge_orders(part, told)
 
 
-def _read_order(statement: OrderStatement, stamp: Stamp) -> OrderPart:
+def _read_order(statement: OrderStatement, stamp: Stamp, lines: Sequence[OrderLine] | None) -> OrderPart:
     order_id = statement.order_id
     if order_id is None or statement.step == "refunded":
         raise ValueError("not a statement about an order")
@@ -79,6 +89,8 @@ def _read_order(statement: OrderStatement, stamp: Stamp) -> OrderPart:
             *stamp,
             statement.currency or statement.default_currency,
         ),
+        # An amount without lines says that there are none; only an update with neither leaves them.
+        lines=None if lines is None or (amount is None and not lines) else (*stamp, tuple(lines)),
     )
 
 
@@ -92,14 +104,24 @@ def merge_orders(a: OrderPart, b: OrderPart) -> OrderPart:
         a.amount if b.amount is None or (a.amount is not None and a.amount >= b.amount) else b.amount,
         a.currency if b.currency is None or (a.currency is not None and a.currency >= b.currency) else b.currency,
         a.cancelled or b.cancelled,
+        a.lines if b.lines is None or (a.lines is not None and a.lines[:2] >= b.lines[:2]) else b.lines,
     )
 
 
-def fold_refund(part: RefundPart | None, statement: OrderStatement, t_us: int, touchpoint_id: UUID) -> RefundPart:
+def fold_refund(
+    part: RefundPart | None, statement: OrderStatement, t_us: int, touchpoint_id: UUID, lines: Sequence[OrderLine] = ()
+) -> RefundPart:
     """The refund after one more statement with the same `refund_key`. Raises ValueError for any other step."""
     if statement.step != "refunded":
         raise ValueError("not a statement about a refund")
-    told = RefundPart((t_us, touchpoint_id), statement.order_id, statement.amount, statement.currency, statement.default_currency)
+    told = RefundPart(
+        (t_us, touchpoint_id),
+        statement.order_id,
+        statement.amount,
+        statement.currency,
+        statement.default_currency,
+        tuple(lines),
+    )
     return told if part is None else merge_refunds(part, told)
 
 

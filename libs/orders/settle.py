@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from libs.orders.currencies import from_minor, to_minor
 from libs.orders.parts import OrderPart, RefundPart, merge_orders
+from libs.orders.statements import OrderLine
 
 
 class SettledRefund(Struct, frozen=True):
@@ -22,6 +23,7 @@ class SettledRefund(Struct, frozen=True):
     currency: str
     amount_minor: int
     same_currency: bool
+    lines: tuple[OrderLine, ...] = ()
 
 
 class SettledOrder(Struct, frozen=True):
@@ -30,7 +32,8 @@ class SettledOrder(Struct, frozen=True):
     An order that isn't known (no Completed or Updated came, or `order_id` None: refunds that name none) has no amount, but its
     refunds count. A cancelled one has neither: `gross_minor` is 0 and `refunds` empty. `currencies` are all that the order and
     its refunds are in, also of a cancelled one: each stays a key of the view. `net_points_base` is what points are for: the
-    amount less the refunds in its own currency, at least 0. `over_refunded`: those refunds exceed the amount.
+    amount less the refunds in its own currency, at least 0. `over_refunded`: those refunds exceed the amount. `lines`: what was
+    bought, where they are kept; empty while the order isn't known or once it is cancelled.
     """
 
     order_id: str | None
@@ -43,6 +46,7 @@ class SettledOrder(Struct, frozen=True):
     currencies: frozenset[str]
     net_points_base: int
     over_refunded: bool
+    lines: tuple[OrderLine, ...] = ()
 
     @property
     def counts(self) -> bool:
@@ -79,6 +83,7 @@ def settle(order: OrderPart | None, refunds: Sequence[RefundPart]) -> SettledOrd
         currencies=frozenset([currency, *(refund.currency for refund in settled)]),
         net_points_base=0 if order.cancelled else max(0, amount_minor - refunded_minor),
         over_refunded=not order.cancelled and refunded_minor > amount_minor,
+        lines=() if order.cancelled or order.lines is None else order.lines[2],
     )
 
 
@@ -104,7 +109,7 @@ def _settle_refund(refund: RefundPart, *, order_currency: str | None, left: Deci
     currency = refund.currency or order_currency or refund.default_currency
     amount = left if refund.amount is None else Decimal(refund.amount)
     at_us, touchpoint_id = refund.stamp
-    return SettledRefund(at_us, touchpoint_id, currency, to_minor(amount, currency), currency == order_currency)
+    return SettledRefund(at_us, touchpoint_id, currency, to_minor(amount, currency), currency == order_currency, refund.lines)
 
 
 def _stamp_of(refund: RefundPart) -> tuple[int, UUID]:

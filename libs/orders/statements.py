@@ -42,3 +42,4 @@ class OrderLine(Struct, frozen=True, omit_defaults=True):
     category: str | None = None
     quantity: str = "1"
     amount_minor: int | None = None
+    brand: str | None = None

@@ -8,8 +8,8 @@ from uuid import UUID, uuid5
 
 from msgspec import Raw
 
-from libs.events.touchpoints import Campaign, Channel, ConsentStatement, Identifier, Kind, TouchpointRecorded
-from libs.orders.statements import OrderStatement
+from libs.events.touchpoints import Campaign, Channel, ConsentStatement, Device, Identifier, Kind, TouchpointRecorded
+from libs.orders.statements import OrderLine, OrderStatement
 
 SPACE = UUID(int=42)
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -46,6 +46,8 @@ def make_touchpoint(
     context: Mapping[str, Any] | None = None,
     group_id: str | None = None,
     order: OrderStatement | None = None,
+    lines: Sequence[OrderLine] = (),
+    device: Device | None = None,
     campaign: Campaign | None = None,
     consent: Sequence[ConsentStatement] = (),
     previous: Sequence[str] = (),
@@ -69,6 +71,8 @@ def make_touchpoint(
         traits=to_raw(traits),
         context=to_raw(context),
         order=order,
+        lines=tuple(lines),
+        device=device,
         campaign=campaign,
         consent=tuple(consent),
     )

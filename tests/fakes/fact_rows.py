@@ -19,6 +19,7 @@ class FakeFactRows:
         self.facts: dict[tuple[UUID, int, bytes], tuple[bytes | None, bytes]] = {}
         self.sessions: dict[tuple[UUID, int], int] = {}
         self.days: dict[tuple[UUID, int], dict[str, int]] = {}
+        self.tallies: dict[tuple[UUID, int, bytes], tuple[int | None, bytes]] = {}
         self.reads = 0
 
     async def load_keys(self, wanted: Sequence[Wanted]) -> Iterable[FactRow]:
@@ -93,6 +94,36 @@ class FakeFactRows:
             for key in [key for key in self.days if key[0] == old]:
                 assert (new, key[1]) not in self.days, "the days of two profiles may not meet"
                 self.days[new, key[1]] = self.days.pop(key)
+
+    async def load_tallies(self, wanted: Sequence[tuple[UUID, int, bytes]]) -> Iterable[FactRow]:
+        assert wanted
+        return self._give([(*key, self.tallies[key][1]) for key in wanted if key in self.tallies])
+
+    async def load_top(self, wanted: Sequence[tuple[UUID, int, int, int]]) -> Iterable[FactRow]:
+        assert wanted
+        found: list[FactRow] = []
+        for profile_id, kind, above, most in wanted:
+            ranked = [
+                (-rank, key[2], body)
+                for key, (rank, body) in self.tallies.items()
+                if key[:2] == (profile_id, kind) and rank is not None and rank > above
+            ]
+            found += [(profile_id, kind, key, body) for _, key, body in sorted(ranked)[:most]]
+        return found
+
+    async def save_tallies(self, rows: Sequence[tuple[UUID, int, bytes, int | None, bytes]]) -> None:
+        assert rows
+        assert len({row[:3] for row in rows}) == len(rows), "a statement may not touch a row twice"
+        for profile_id, kind, key, rank, body in rows:
+            self.tallies[profile_id, kind, key] = rank, body
+
+    async def drop_tallies(self, profile_ids: Collection[UUID]) -> None:
+        self.tallies = {key: row for key, row in self.tallies.items() if key[0] not in profile_ids}
+
+    async def move_tallies(self, moves: Sequence[tuple[UUID, UUID]]) -> None:
+        for old, new in moves:
+            for key in [key for key in self.tallies if key[0] == old]:
+                self.tallies[new, *key[1:]] = self.tallies.pop(key)
 
     def _give(self, rows: list[T]) -> list[T]:
         self.reads += len(rows)

@@ -67,8 +67,24 @@ async def check_days(rows: FactRows) -> None:
     assert await rows.load_days([(A, 1), (A, 2), (B, 1)]) == {A: {1: {"EUR": 7}}}
 
 
+async def check_tallies(rows: FactRows) -> None:
+    await rows.save_tallies([(A, 1, b"x", 5, b"1"), (A, 1, b"b", 7, b"2"), (A, 1, b"a", 7, b"3"), (A, 1, b"gone", None, b"4")])
+    await rows.save_tallies([(A, 2, b"x", 9, b"5"), (B, 1, b"x", -3, b"6"), (A, 1, b"x", 6, b"7"), (C, 1, b"y", 1, b"8")])
+    assert _sorted(await rows.load_tallies([(A, 1, b"x"), (A, 1, b"gone"), (A, 1, b"never"), (B, 1, b"x")])) == [
+        (A, 1, b"gone", b"4"),
+        (A, 1, b"x", b"7"),
+        (B, 1, b"x", b"6"),
+    ]
+    top = [tuple(row) for row in await rows.load_top([(A, 1, 5, 2), (B, 1, -4, 9), (C, 1, 1, 9)])]
+    assert top == [(A, 1, b"a", b"3"), (A, 1, b"b", b"2"), (B, 1, b"x", b"6")]
+    assert len(list(await rows.load_top([(A, 1, -9, 9)]))) == 3
+    await rows.drop_tallies([A])
+    await rows.move_tallies([(B, A)])
+    assert _sorted(await rows.load_top([(A, 1, -9, 9), (A, 2, -9, 9), (B, 1, -9, 9)])) == [(A, 1, b"x", b"6")]
+
+
 def _sorted(found: object) -> list[tuple[UUID, int, bytes, bytes]]:
     return sorted(tuple(row) for row in found)  # type: ignore[attr-defined]
 
 
-CHECKS = [check_facts, check_orders_in_time, check_sessions, check_days]
+CHECKS = [check_facts, check_orders_in_time, check_sessions, check_days, check_tallies]

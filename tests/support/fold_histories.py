@@ -8,7 +8,7 @@ from uuid import UUID
 from hypothesis import strategies as st
 
 from libs.events.touchpoints import Campaign, ConsentStatement, TouchpointRecorded
-from libs.orders.statements import OrderStatement
+from libs.orders.statements import OrderLine, OrderStatement
 from tests.builders.touchpoints import START, make_fragment, make_touchpoint
 
 FRAGMENTS = ("user_id:u1", "anonymous_id:d1", "anonymous_id:d2", "loyalty_card:c1")
@@ -17,24 +17,41 @@ AMOUNTS = st.sampled_from([None, "0", "10", "10.005", "20.015", "0.005", "99.99"
 SMALL_IDS = st.sampled_from([None, "1", "2", 2])
 MOMENTS = st.one_of(
     st.integers(-6, 30).map(lambda step: START + timedelta(minutes=15 * step)),
-    st.integers(0, 4).map(lambda step: START + timedelta(days=step, hours=11, minutes=45)),
+    st.integers(-1, 4).map(lambda step: START + timedelta(days=step, hours=11, minutes=45)),
     st.sampled_from([START + timedelta(minutes=30, microseconds=extra) for extra in (-1, 0, 1)]),
     st.integers(0, 120).map(lambda step: START + timedelta(minutes=step)),
 )
 
 
+LINES = st.lists(
+    st.builds(
+        OrderLine,
+        product_id=st.sampled_from([None, "p1", "p2", "p3 "]),
+        sku=st.sampled_from([None, "s1"]),
+        name=st.sampled_from([None, "Shoe"]),
+        category=st.sampled_from([None, "shoes", "hats"]),
+        brand=st.sampled_from([None, "Acme", " "]),
+        quantity=st.sampled_from(["1", "1", "2", "0.5", "0.0005", "0.0015", "-1"]),
+    ),
+    max_size=3,
+)
+
+
 def _orders() -> st.SearchStrategy[dict[str, Any]]:
-    def build(step: str, **stated: Any) -> dict[str, Any]:
+    def build(step: str, lines: Any, cart: dict[str, Any], **stated: Any) -> dict[str, Any]:
         if step != "refunded":
             stated["order_id"] = stated["order_id"] or "o1"
             stated["refund_id"] = None
         if step == "cancelled":
-            stated["amount"] = None
-        return {"name": f"Order {step.title()}", "order": OrderStatement(step=step, **stated)}
+            stated["amount"], lines = None, ()
+        order = OrderStatement(step=step, **stated)
+        return {"name": f"Order {step.title()}", "order": order, "lines": lines, "properties": cart}
 
     return st.builds(
         build,
         step=st.sampled_from(["completed", "completed", "updated", "refunded", "refunded", "cancelled"]),
+        lines=LINES,
+        cart=st.sampled_from([{}, {}, {"cart_id": "c1"}]),
         order_id=st.sampled_from([None, "o1", "o2", "o3"]),
         refund_id=st.sampled_from([None, "r1", "r2"]),
         amount=AMOUNTS,
@@ -46,7 +63,8 @@ def _orders() -> st.SearchStrategy[dict[str, Any]]:
 def _tangle() -> st.SearchStrategy[dict[str, Any]]:
     """Two orders and two refunds that keep changing sides: refunds of what is left, refund ids told again for the other order."""
     return st.builds(
-        lambda step, order_id, refund_id, amount: {
+        lambda step, order_id, refund_id, amount, lines: {
+            "lines": () if step == "cancelled" else lines,
             "name": f"Order {step.title()}",
             "order": OrderStatement(
                 step=step,
@@ -59,6 +77,7 @@ def _tangle() -> st.SearchStrategy[dict[str, Any]]:
         st.sampled_from(["o1", "o2"]),
         st.sampled_from(["r1", "r2"]),
         st.sampled_from([None, None, "10", "30"]),
+        LINES,
     )
 
 
@@ -140,6 +159,12 @@ KINDS = {
         survey_type=st.sampled_from(["nps", "csat", "ces", "other"]),
         score=st.sampled_from([None, 0, 9, "7", 4.5, "bad"]),
     ),
+    "cart": _named(
+        ["Product Added", "Product Added", "Product Removed", "Wishlist Product Added to Cart"],
+        cart_id=st.sampled_from([None, "c1", "c2", " "]),
+        quantity=st.sampled_from([None, 1, 2, "1.5", 0, -3, "many"]),
+    ),
+    "visit": _named(["Store Visited"], store_id=st.sampled_from([None, "ulm", "bonn", 7, " "])),
     "message": _named(
         ["Email Sent", "Email Opened", "Email Link Clicked", "Email Bounced", "SMS Sent", "Push Opened", "Unsubscribed"],
         email_id=SMALL_IDS,

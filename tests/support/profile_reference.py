@@ -18,10 +18,18 @@ from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from typing import Any
 
-from iso4217 import Currency
-
 from libs.events.touchpoints import TouchpointRecorded
 from libs.identity import normalise
+from tests.support.profile_orders import (
+    count_carts,
+    count_orders,
+    count_purchases,
+    count_stores,
+    number_of,
+    properties_of,
+    show,
+    tracked,
+)
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 PAUSE = timedelta(minutes=30)
@@ -114,8 +122,15 @@ def compute_core(told: Iterable[tuple[TouchpointRecorded, Refused]], score: Scor
             "support": count_support(touchpoints),
             "social": count_social(touchpoints, score),
             "reviews": count_reviews(touchpoints),
-            "surveys": {"nps_latest": latest_score(touchpoints, "nps"), "ces_latest": latest_score(touchpoints, "ces")},
+            "surveys": {
+                "nps_latest": latest_score(touchpoints, "nps"),
+                "ces_latest": latest_score(touchpoints, "ces"),
+                "nps_history": [{"score": score, "at": at} for score, at in reversed(list_scores(touchpoints, "nps")[-20:])],
+            },
             "messages": count_messages(touchpoints),
+            "purchases": count_purchases(touchpoints),
+            "carts": count_carts(touchpoints),
+            "stores": count_stores(touchpoints),
         },
         "attribution": attribute(touchpoints),
         "consent": list_consent(touchpoints),
@@ -124,33 +139,11 @@ def compute_core(told: Iterable[tuple[TouchpointRecorded, Refused]], score: Scor
     }
 
 
-def show(instant: datetime) -> str:
-    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
-
-
-def properties_of(touchpoint: TouchpointRecorded) -> dict[str, Any]:
-    properties: dict[str, Any] = json.loads(bytes(touchpoint.properties))
-    return properties
-
-
-def tracked(touchpoints: Iterable[TouchpointRecorded], *names: str) -> list[TouchpointRecorded]:
-    return [touchpoint for touchpoint in touchpoints if touchpoint.kind == "track" and touchpoint.name in names]
-
-
 def id_in(touchpoint: TouchpointRecorded, name: str) -> str:
     stated = properties_of(touchpoint).get(name)
     if isinstance(stated, bool) or not isinstance(stated, str | int) or not str(stated).strip():
         return str(touchpoint.id)
     return str(stated)
-
-
-def number_of(stated: object) -> Fraction | None:
-    if isinstance(stated, bool) or not isinstance(stated, str | int | float):
-        return None
-    try:
-        return Fraction(str(stated))
-    except ValueError:
-        return None
 
 
 def two_places(values: list[Fraction]) -> float | None:
@@ -192,93 +185,6 @@ def snake(traits: dict[str, Any]) -> dict[str, Any]:
     return renamed | {name: value for name, value in traits.items() if name not in SNAKE_CASE}
 
 
-# Orders
-
-
-def count_orders(touchpoints: list[TouchpointRecorded]) -> dict[str, Any]:
-    said = [(touchpoint, touchpoint.order) for touchpoint in touchpoints if touchpoint.order is not None]
-    refunds: dict[str, tuple[TouchpointRecorded, Any]] = {}
-    for touchpoint, order in said:
-        if order.step == "refunded":
-            refunds[f"id {order.refund_id}" if order.refund_id is not None else f"touchpoint {touchpoint.id}"] = touchpoint, order
-    order_ids = {order.order_id for _, order in said if order.step != "refunded"}
-    order_ids |= {order.order_id for _, order in refunds.values() if order.order_id is not None}
-    groups = [[one for one in refunds.values() if one[1].order_id == order_id] for order_id in order_ids]
-    settled = [settle_order([one for one in said if one[1].order_id == o], r) for o, r in zip(order_ids, groups, strict=True)]
-    settled += [settle_order([], [one]) for one in refunds.values() if one[1].order_id is None]
-    counted = [one for one in settled if one["counts"]]
-    keys = sorted({currency for one in settled for currency in one["currencies"]})
-    gross = {key: sum(one["amount"] for one in counted if one["currency"] == key) for key in keys}
-    back = {key: sum(money for one in settled for _, currency, money in one["refunds"] if currency == key) for key in keys}
-    orders = {key: sum(one["currency"] == key for one in counted) for key in keys}
-    return {
-        "count": len(counted),
-        "occasions": count_occasions(settled),
-        "first_at": show(min(one["at"] for one in counted)) if counted else None,
-        "last_at": show(max(one["at"] for one in counted)) if counted else None,
-        "gross_minor": gross,
-        "refunds_minor": back,
-        "net_minor": {key: gross[key] - back[key] for key in keys},
-        "average_minor": {key: round(Fraction(gross[key] - back[key], orders[key])) if orders[key] else None for key in keys},
-    }
-
-
-def settle_order(said: list[tuple[TouchpointRecorded, Any]], refunds: list[tuple[TouchpointRecorded, Any]]) -> dict[str, Any]:
-    """One order and the refunds that name it, both oldest first."""
-    stating = [(touchpoint, order) for touchpoint, order in said if order.step in ("completed", "updated")]
-    known = bool(stating)
-    cancelled = known and any(order.step == "cancelled" for _, order in said)
-    amount, currency = Fraction(0), None
-    for _, order in stating:
-        if order.amount is not None or order.step == "completed":
-            amount = Fraction(order.amount or 0)
-            currency = order.currency or order.default_currency
-        elif order.currency is not None:
-            currency = order.currency
-    if known and currency is None:
-        currency = stating[-1][1].default_currency
-    minor = to_minor(amount, currency) if currency else 0
-    given_back, settled = 0, []
-    for touchpoint, refund in sorted(refunds, key=lambda one: (one[0].occurred_at, one[0].id)):
-        its = refund.currency or currency or refund.default_currency
-        if refund.amount is not None:
-            money = to_minor(Fraction(refund.amount), its)
-        else:
-            left = max(0, minor - given_back)
-            money = to_minor(Fraction(left, 10 ** decimals(currency)), its) if currency else 0
-        if its == currency:
-            given_back += money
-        settled.append((touchpoint.occurred_at, its, money))
-    return {
-        "counts": known and not cancelled,
-        "at": stating[0][0].occurred_at if known else None,
-        "currency": currency,
-        "amount": minor,
-        "refunds": [] if cancelled else settled,
-        "currencies": {money[1] for money in settled} | ({currency} if currency else set()),
-    }
-
-
-def to_minor(amount: Fraction, currency: str) -> int:
-    return round(amount * 10 ** decimals(currency))
-
-
-def decimals(currency: str) -> int:
-    exponent = Currency(currency).exponent
-    return 2 if exponent is None else int(exponent)
-
-
-def count_occasions(settled: list[dict[str, Any]]) -> int:
-    nets: dict[tuple[Any, str], int] = {}
-    for one in settled:
-        moves = [(at, currency, -money) for at, currency, money in one["refunds"]]
-        if one["counts"]:
-            moves.append((one["at"], one["currency"], one["amount"]))
-        for at, currency, money in moves:
-            nets[at.astimezone(UTC).date(), currency] = nets.get((at.astimezone(UTC).date(), currency), 0) + money
-    return len({day for (day, _), net in nets.items() if net > 0})
-
-
 # The rest
 
 
@@ -303,7 +209,20 @@ def count_support(touchpoints: list[TouchpointRecorded]) -> dict[str, Any]:
         "tickets": len(last_word),
         "tickets_open": sum(name != "Support Ticket Solved" for name in last_word.values()),
         "csat_latest": latest_score(touchpoints, "csat"),
+        "solve_seconds_average": average_solving(tracked(touchpoints, *names)),
     }
+
+
+def average_solving(words: list[TouchpointRecorded]) -> int | None:
+    by_ticket: dict[str, list[TouchpointRecorded]] = {}
+    for word in words:
+        by_ticket.setdefault(id_in(word, "ticket_id"), []).append(word)
+    took = []
+    for told in by_ticket.values():
+        unsolved = [word for word in told if word.name != "Support Ticket Solved"]
+        if told[-1].name == "Support Ticket Solved" and unsolved:
+            took.append(told[-1].occurred_at - unsolved[0].occurred_at)
+    return round(Fraction(sum(one // timedelta(microseconds=1) for one in took), len(took) * 1_000_000)) if took else None
 
 
 def count_social(touchpoints: list[TouchpointRecorded], score: Score) -> dict[str, Any]:
@@ -324,15 +243,19 @@ def count_reviews(touchpoints: list[TouchpointRecorded]) -> dict[str, Any]:
 
 
 def latest_score(touchpoints: list[TouchpointRecorded], survey: str) -> float | int | None:
-    latest = None
+    scores = list_scores(touchpoints, survey)
+    return scores[-1][0] if scores else None
+
+
+def list_scores(touchpoints: list[TouchpointRecorded], survey: str) -> list[tuple[float | int, str]]:
+    """Oldest first."""
+    found = []
     for touchpoint in tracked(touchpoints, "Survey Answered"):
         properties = properties_of(touchpoint)
         score = number_of(properties.get("score"))
         if properties.get("survey_type") == survey and score is not None:
-            latest = score
-    if latest is None:
-        return None
-    return int(latest) if latest.denominator == 1 else float(latest)
+            found.append((int(score) if score.denominator == 1 else float(score), show(touchpoint.occurred_at)))
+    return found
 
 
 def count_messages(touchpoints: list[TouchpointRecorded]) -> dict[str, dict[str, int]]:
@@ -382,14 +305,15 @@ def list_consent(touchpoints: list[TouchpointRecorded]) -> list[dict[str, Any]]:
 
 
 def find_lead(touchpoints: list[TouchpointRecorded]) -> dict[str, Any]:
+    history = []
     for touchpoint in reversed(tracked(touchpoints, "Lead Stage Changed")):
         stage = properties_of(touchpoint).get("stage")
         if isinstance(stage, str) and stage.strip():
-            return {"stage": stage.strip(), "since": show(touchpoint.occurred_at)}
+            history.append({"stage": stage.strip(), "since": show(touchpoint.occurred_at)})
     captured = tracked(touchpoints, "Lead Captured")
-    if captured:
-        return {"stage": "lead", "since": show(captured[0].occurred_at)}
-    return {"stage": None, "since": None}
+    if captured and not history:
+        history = [{"stage": "lead", "since": show(captured[0].occurred_at)}]
+    return {**(history[0] if history else {"stage": None, "since": None}), "history": history[:20]}
 
 
 def list_accounts(touchpoints: list[TouchpointRecorded]) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ Properties = dict[str, object]
 
 _ORDER_AMOUNTS = frozenset({"revenue", "total", "subtotal", "tax", "shipping", "discount", "value", "price"})
 _LINE_AMOUNTS = _ORDER_AMOUNTS | {"quantity"}
-_LINE_TEXTS = ("product_id", "sku", "name", "category")
+_LINE_TEXTS = ("product_id", "sku", "name", "category", "brand")
 ONE = Decimal(1)
 _STATED_BY: dict[OrderStep, tuple[str, ...]] = {
     "completed": ("revenue", "total"),
@@ -190,8 +190,8 @@ def _tell_line(line: Properties, amounts: dict[str, Decimal], currency: str | No
         amount = _compute_line(amounts)
         amount_minor = to_minor(amount, currency) if -MAX_AMOUNT < amount < MAX_AMOUNT else None
     quantity = amounts.get("quantity", ONE)
-    product_id, sku, name, category = [_find_text(line, field) for field in _LINE_TEXTS]
-    return OrderLine(product_id, sku, name, category, "1" if quantity == ONE else to_plain(quantity), amount_minor)
+    product_id, sku, name, category, brand = [_find_text(line, field) for field in _LINE_TEXTS]
+    return OrderLine(product_id, sku, name, category, "1" if quantity == ONE else to_plain(quantity), amount_minor, brand)
 
 
 def _find_text(line: Properties, field: str) -> str | None:

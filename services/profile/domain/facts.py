@@ -15,9 +15,19 @@ from msgspec import Raw, Struct
 
 from libs.orders.parts import OrderPart, RefundPart, merge_orders, merge_refunds
 from services.profile.domain.state import encode_packed
-from services.profile.domain.totals import Totals
+from services.profile.domain.totals import Kind, Totals, count_tallied
 from services.profile.domain.touchpoint import Touchpoint
-from services.profile.domain.values import ABSENT, pack_exact, read_id, read_number, read_text
+from services.profile.domain.values import (
+    ABSENT,
+    KEY_CHARS,
+    Exact,
+    day_of,
+    pack_exact,
+    read_id,
+    read_number,
+    read_text,
+    to_thousandths,
+)
 
 RATING_SCALE: Final = 10**18
 SENTIMENT_SCALE: Final = 10_000
@@ -35,14 +45,17 @@ class Part(IntEnum):
     REVIEW = 4
     MENTION = 5
     MESSAGE = 6
+    CART = 7
+    VISIT = 8
 
 
 class Ticket(Struct, array_like=True, frozen=True, gc=False):
-    """The last word on a ticket. Any word but Solved leaves it open."""
+    """The last word on a ticket. Any word but Solved leaves it open. `open_us`: the first word that says it isn't solved."""
 
     t_us: int
     by: bytes
     solved: bool
+    open_us: int | None = None
 
 
 class Review(Struct, array_like=True, frozen=True, gc=False):
@@ -66,6 +79,26 @@ class Message(Struct, array_like=True, frozen=True, gc=False):
 
     channel: str
     states: int
+
+
+class Cart(Struct, array_like=True, frozen=True, gc=False):
+    """What ever happened to a cart. `last_us`: the latest adding or removing; `completed_us`: the latest Order Completed that
+    names it. Units are in thousandths. `cart_id` None: nobody named it.
+    """
+
+    cart_id: str | None
+    last_us: int | None = None
+    completed_us: int | None = None
+    added: Exact = 0
+    removed: Exact = 0
+
+
+class Visits(Struct, array_like=True, frozen=True, gc=False):
+    """To one store; `store_id` None: nobody said to which."""
+
+    store_id: str | None
+    count: int
+    last_us: int
 
 
 MESSAGE_STATES: Final = ("sent", "delivered", "opened", "clicked", "bounced", "complained", "unsubscribed")
@@ -96,6 +129,13 @@ TICKET_NAMES: Final = {f"Support Ticket {word}": word == "Solved" for word in ("
 """Name -> whether it is the word that closes a ticket."""
 
 
+CART_NAMES: Final = {"Product Added": True, "Wishlist Product Added to Cart": True, "Product Removed": False}
+"""Name -> whether something went into the cart."""
+
+
+VISIT_NAME: Final = "Store Visited"
+
+
 class FactKey(NamedTuple):
     part: Part
     key: bytes
@@ -112,6 +152,9 @@ class Properties(Struct):
     push_id: Raw = ABSENT
     rating: Raw = ABSENT
     text: Raw = ABSENT
+    cart_id: Raw = ABSENT
+    quantity: Raw = ABSENT
+    store_id: Raw = ABSENT
 
 
 read_properties: Final = msgspec.json.Decoder(Properties).decode
@@ -125,7 +168,7 @@ def make_key(part: Part, text: str) -> FactKey:
 
 def read_ticket(name: str, properties: Properties, touchpoint_id: str, t_us: int, by: bytes) -> tuple[FactKey, Ticket]:
     key = make_key(Part.TICKET, read_id(properties.ticket_id, touchpoint_id))
-    return key, Ticket(t_us, by, TICKET_NAMES[name])
+    return key, Ticket(t_us, by, TICKET_NAMES[name], None if TICKET_NAMES[name] else t_us)
 
 
 def read_review(properties: Properties, touchpoint_id: str, t_us: int, by: bytes) -> tuple[FactKey, Review]:
@@ -154,16 +197,88 @@ def read_message(name: str, properties: Properties, touchpoint_id: str) -> tuple
     return make_key(Part.MESSAGE, f"{channel}:{read_id(raw, touchpoint_id)}"), Message(channel, 1 << bit)
 
 
+def read_cart(name: str, properties: Properties, t_us: int) -> tuple[FactKey, Cart]:
+    """One unit where no quantity above 0 is stated. Without `cart_id` it is the cart of that UTC day."""
+    number = read_number(properties.quantity)
+    units = 1000 if number is None or number <= 0 else to_thousandths(number)
+    key, cart_id = _name_cart(properties.cart_id, t_us)
+    return key, Cart(cart_id, t_us, None, units) if CART_NAMES[name] else Cart(cart_id, t_us, None, 0, units)
+
+
+def read_completed_cart(raw: Raw, t_us: int) -> tuple[FactKey, Cart] | None:
+    """Of the properties of an Order Completed: the cart it names, if any."""
+    if b'"cart_id"' not in bytes(raw):
+        return None
+    key, cart_id = _name_cart(read_properties(raw).cart_id, t_us)
+    return None if cart_id is None else (key, Cart(cart_id, None, t_us))
+
+
+def read_visits(properties: Properties, t_us: int) -> tuple[FactKey, Visits]:
+    store_id = read_id(properties.store_id, "").strip()[:KEY_CHARS]
+    return make_key(Part.VISIT, store_id), Visits(store_id or None, 1, t_us)
+
+
+def _name_cart(raw: Raw, t_us: int) -> tuple[FactKey, str | None]:
+    cart_id = read_id(raw, "").strip()[:KEY_CHARS] or None
+    return make_key(Part.CART, f"day:{day_of(t_us)}" if cart_id is None else f"id:{cart_id}"), cart_id
+
+
+def is_left_behind(cart: Cart) -> bool:
+    """Whether something is in it that no order which names it has taken; a later order that doesn't is for the reader to know."""
+    if cart.last_us is None or int(cart.added) <= int(cart.removed):
+        return False
+    return cart.completed_us is None or cart.completed_us < cart.last_us
+
+
 def _keep_latest(a: Any, b: Any) -> Any:
     return a if (a.t_us, a.by) >= (b.t_us, b.by) else b
+
+
+def _merge_tickets(a: Ticket, b: Ticket) -> Ticket:
+    latest: Ticket = _keep_latest(a, b)
+    known = [open_us for open_us in (a.open_us, b.open_us) if open_us is not None]
+    return Ticket(latest.t_us, latest.by, latest.solved, min(known, default=None))
 
 
 def _merge_messages(a: Message, b: Message) -> Message:
     return Message(a.channel, a.states | b.states)
 
 
+def _merge_carts(a: Cart, b: Cart) -> Cart:
+    return Cart(
+        a.cart_id,
+        _later(a.last_us, b.last_us),
+        _later(a.completed_us, b.completed_us),
+        pack_exact(int(a.added) + int(b.added)),
+        pack_exact(int(a.removed) + int(b.removed)),
+    )
+
+
+def _merge_visits(a: Visits, b: Visits) -> Visits:
+    return Visits(a.store_id, a.count + b.count, max(a.last_us, b.last_us))
+
+
+def _count_visits(totals: Totals, visits: Visits, sign: int) -> None:
+    totals.visits += sign * visits.count
+    count_tallied(totals, Kind.STORE, sign if visits.store_id is not None else 0)
+    if sign > 0:  # visits are never taken back
+        totals.last_visit_us = _later(totals.last_visit_us, visits.last_us)
+
+
+def _later(a: int | None, b: int | None) -> int | None:
+    return b if a is None else a if b is None else max(a, b)
+
+
+def _count_cart(totals: Totals, cart: Cart, sign: int) -> None:
+    count_tallied(totals, Kind.CART, sign if is_left_behind(cart) else 0)
+
+
 def _count_ticket(totals: Totals, ticket: Ticket, sign: int) -> None:
-    totals.tickets_open += 0 if ticket.solved else sign
+    if not ticket.solved:
+        totals.tickets_open += sign
+    elif ticket.open_us is not None:
+        totals.solved += sign
+        totals.solve_us = pack_exact(int(totals.solve_us) + sign * (ticket.t_us - ticket.open_us))
 
 
 def _count_review(totals: Totals, review: Review, sign: int) -> None:
@@ -193,7 +308,7 @@ def _count_nothing(totals: Totals, value: Any, sign: int) -> None:
 
 
 class PartRules(NamedTuple):
-    """How the values of one part are read back from their bytes, merged (commutative, associative, idempotent) and counted."""
+    """How the values of one part are read back from their bytes, merged (commutative, associative) and counted."""
 
     decode: Callable[[bytes], Any]
     merge: Callable[[Any, Any], Any]
@@ -203,10 +318,12 @@ class PartRules(NamedTuple):
 RULES: Final[dict[int, PartRules]] = {
     Part.ORDER: PartRules(msgspec.msgpack.Decoder(OrderPart).decode, merge_orders, _count_nothing),
     Part.REFUND: PartRules(msgspec.msgpack.Decoder(RefundPart).decode, merge_refunds, _count_nothing),
-    Part.TICKET: PartRules(msgspec.msgpack.Decoder(Ticket).decode, _keep_latest, _count_ticket),
+    Part.TICKET: PartRules(msgspec.msgpack.Decoder(Ticket).decode, _merge_tickets, _count_ticket),
     Part.REVIEW: PartRules(msgspec.msgpack.Decoder(Review).decode, _keep_latest, _count_review),
     Part.MENTION: PartRules(msgspec.msgpack.Decoder(Mention).decode, _keep_latest, _count_mention),
     Part.MESSAGE: PartRules(msgspec.msgpack.Decoder(Message).decode, _merge_messages, _count_message),
+    Part.CART: PartRules(msgspec.msgpack.Decoder(Cart).decode, _merge_carts, _count_cart),
+    Part.VISIT: PartRules(msgspec.msgpack.Decoder(Visits).decode, _merge_visits, _count_visits),
 }
 
 encode_fact = encode_packed

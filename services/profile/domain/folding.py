@@ -3,7 +3,7 @@
 Decides which kinds of touchpoint move which parts of the view. Applying the same touchpoint twice is the caller's to prevent.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -17,28 +17,45 @@ from services.profile.domain.activity import ActivityBook
 from services.profile.domain.attribution import fold_visit, read_visit
 from services.profile.domain.consent import fold_consents
 from services.profile.domain.facts import (
+    CART_NAMES,
     MENTION_NAME,
     MESSAGE_NAMES,
     REVIEW_NAME,
     TICKET_NAMES,
+    VISIT_NAME,
     Part,
     make_key,
     order_key,
+    read_cart,
+    read_completed_cart,
     read_mention,
     read_message,
     read_properties,
     read_review,
     read_text_to_score,
     read_ticket,
+    read_visits,
 )
 from services.profile.domain.lead import fold_capture, fold_stage, read_stage
 from services.profile.domain.rows import RowBook
 from services.profile.domain.sessions import is_activity
-from services.profile.domain.state import ACCOUNTS, ATTRIBUTION, CONSENT, LEAD, SURVEYS, TRAITS, OpenState, OpenStates, State
-from services.profile.domain.surveys import SurveyAnswer, read_answer
-from services.profile.domain.totals import FORMAT, Totals, decode_totals, encode_totals
+from services.profile.domain.state import (
+    ACCOUNTS,
+    ANSWERS,
+    ATTRIBUTION,
+    CONSENT,
+    LEAD,
+    SURVEYS,
+    TRAITS,
+    OpenState,
+    OpenStates,
+    State,
+)
+from services.profile.domain.surveys import HISTORY_MAX, WITH_HISTORY, SurveyAnswer, read_answer
+from services.profile.domain.tallies import Asked, Tops, ask_carts, ask_purchases, ask_stores
+from services.profile.domain.totals import FORMAT, Kind, Totals, decode_totals, encode_totals
 from services.profile.domain.touchpoint import Touchpoint
-from services.profile.domain.traits import Refused, Said, fold_said, merge_said, state_traits
+from services.profile.domain.traits import Refused, Said, fold_said, keep_latest, merge_said, state_traits
 from services.profile.domain.values import ABSENT, NULL, to_micros
 from services.profile.domain.view import ALL_PARTS, render_core
 
@@ -52,6 +69,8 @@ class _Stage(Struct):
 
 _answer = msgspec.json.Decoder(SurveyAnswer).decode
 _stage = msgspec.json.Decoder(_Stage).decode
+WITH_TOPS: Final = frozenset({"orders", "purchases", "carts", "stores"})
+"""Parts of the view for which there may be something to ask; most touchpoints touch none of them."""
 _NOTHING_REFUSED: Final[Refused] = ()
 _NOBODY: Final[frozenset[UUID]] = frozenset()
 
@@ -59,7 +78,7 @@ _NOBODY: Final[frozenset[UUID]] = frozenset()
 class Folding:
     """`base`: fragments that `totals` count already; other members with a state are added whole. `core`: the view as it stood."""
 
-    __slots__ = ("_core", "_score", "_states", "_totals", "activity", "added", "rows", "touched")
+    __slots__ = ("_core", "_score", "_states", "_totals", "activity", "added", "rows", "tops", "touched")
 
     def __init__(
         self,
@@ -78,6 +97,7 @@ class Folding:
         known = base if len(base) == len(members) else frozenset(base)
         self.added = _NOBODY if known is base else frozenset(one for one in members if one not in known and states[one])
         self.touched: set[str] = set()
+        self.tops: Tops = {}
         self.rows = RowBook(base, self.added, self._totals)
         self.activity = ActivityBook(base, self.added, self._states, self._totals)
         if self.added or not core or not totals or self._totals.format != FORMAT:
@@ -109,7 +129,7 @@ class Folding:
             fold_consents(opened.edit(CONSENT), touchpoint, t_us, by)
             self.touched.add("consent")
         if touchpoint.order is not None:
-            self._fold_order(fragment, touchpoint.order, t_us, touchpoint.id)
+            self._fold_order(fragment, touchpoint.order, touchpoint, t_us)
         elif kind == "track":
             self._fold_named(fragment, touchpoint, t_us, by)
         elif kind == "group" and touchpoint.group_id is not None:
@@ -118,8 +138,19 @@ class Folding:
 
     def finish(self) -> tuple[dict[UUID, bytes], bytes, bytes]:
         """Changed states by fragment, the totals and the view's members, once rows and activity are settled."""
-        core = render_core(self._core, self.touched, self._totals, self._states)
+        core = render_core(self._core, self.touched, self._totals, self._states, self.tops)
         return self._states.encode_changed(), encode_totals(self._totals), core
+
+    def ask_tops(self) -> Iterator[Asked]:
+        """What to put into `tops` before `finish`, once rows and days are settled. An order closes the carts before it."""
+        if self._totals.tallied.get(Kind.CART, 0) and "orders" in self.touched:
+            self.touched.add("carts")
+        if "purchases" in self.touched:
+            yield from ask_purchases(self._totals)
+        if "carts" in self.touched:
+            yield from ask_carts(self._totals)
+        if "stores" in self.touched:
+            yield from ask_stores(self._totals)
 
     @property
     def totals(self) -> Totals:
@@ -147,6 +178,9 @@ class Folding:
             self._see(state, state.last_us)
         totals.page_views += state.page_views
         totals.surveys = merge_said((totals.surveys, opened.read(SURVEYS)))
+        answers = opened.read(ANSWERS)
+        if answers:
+            totals.answers = keep_latest([*(totals.answers or ()), *answers], HISTORY_MAX)
 
     def _fold_traits(self, opened: OpenState, touchpoint: Touchpoint, refused: Refused, t_us: int, by: bytes) -> None:
         stated = state_traits(touchpoint, refused)
@@ -156,15 +190,19 @@ class Folding:
                 fold_said(traits, name, Said(t_us, by, None if value == NULL else value))
             self.touched.add("traits")
 
-    def _fold_order(self, fragment: UUID, statement: OrderStatement, t_us: int, touchpoint_id: UUID) -> None:
+    def _fold_order(self, fragment: UUID, statement: OrderStatement, touchpoint: Touchpoint, t_us: int) -> None:
+        touchpoint_id, lines = touchpoint.id, touchpoint.lines
         if statement.step == "refunded":
-            refund = fold_refund(None, statement, t_us, touchpoint_id)
+            refund = fold_refund(None, statement, t_us, touchpoint_id, lines)
             self.rows.fold(fragment, make_key(Part.REFUND, refund_key(statement, touchpoint_id)), refund)
         else:
             if statement.order_id is None:
                 statement = msgspec.structs.replace(statement, order_id=str(touchpoint_id))
-            order = fold_order(None, statement, t_us, touchpoint_id)
+            order = fold_order(None, statement, t_us, touchpoint_id, lines)
             self.rows.fold(fragment, order_key(order.order_id), order)
+            cart = read_completed_cart(touchpoint.properties, t_us) if statement.step == "completed" else None
+            if cart is not None:
+                self.rows.fold(fragment, *cart)
 
     def _fold_named(self, fragment: UUID, touchpoint: Touchpoint, t_us: int, by: bytes) -> None:
         """The names of the standard vocabulary that count for something."""
@@ -174,6 +212,10 @@ class Folding:
             self.rows.fold(fragment, *read_ticket(name, read_properties(touchpoint.properties), own_id, t_us, by))
         elif name in MESSAGE_NAMES:
             self.rows.fold(fragment, *read_message(name, read_properties(touchpoint.properties), own_id))
+        elif name in CART_NAMES:
+            self.rows.fold(fragment, *read_cart(name, read_properties(touchpoint.properties), t_us))
+        elif name == VISIT_NAME:
+            self.rows.fold(fragment, *read_visits(read_properties(touchpoint.properties), t_us))
         elif name == REVIEW_NAME:
             self.rows.fold(fragment, *read_review(read_properties(touchpoint.properties), own_id, t_us, by))
         elif name == MENTION_NAME:
@@ -187,7 +229,12 @@ class Folding:
         if touchpoint.name == "Survey Answered":
             answer = read_answer(_answer(touchpoint.properties), t_us, by)
             if answer is not None:
-                fold_said(opened.edit(SURVEYS), *answer)
+                surveys = opened.edit(SURVEYS)
+                if answer[0] == WITH_HISTORY:
+                    # What was folded before there was a history has its last answer at least.
+                    known = surveys.get(WITH_HISTORY)
+                    self._fold_history(opened, [answer[1]] if known is None else [known, answer[1]])
+                fold_said(surveys, *answer)
                 fold_said(self._totals.surveys, *answer)
                 self.touched |= {"surveys", "support"}
         elif touchpoint.name == "Lead Stage Changed":
@@ -198,3 +245,8 @@ class Folding:
         elif touchpoint.name == "Lead Captured":
             fold_capture(opened.edit(LEAD), t_us)
             self.touched.add("lead")
+
+    def _fold_history(self, opened: OpenState, told: Sequence[Said]) -> None:
+        answers = opened.edit(ANSWERS)
+        answers[:] = keep_latest([*answers, *told], HISTORY_MAX)
+        self._totals.answers = keep_latest([*(self._totals.answers or ()), *told], HISTORY_MAX)

@@ -10,6 +10,7 @@ import msgspec
 
 from libs.orders.settle import SettledOrder
 from services.profile.domain.state import encode_packed
+from services.profile.domain.tallies import Moves, move_month
 from services.profile.domain.totals import Money, Totals
 from services.profile.domain.values import Exact, day_of, pack_exact
 
@@ -60,17 +61,19 @@ def move_extremes(totals: Totals, before: Sequence[int], after: Sequence[int]) -
     return True
 
 
-def apply_days(totals: Totals, stored: DayNets, moved: DayNets) -> DayNets:
-    """The days' new nets, occasions counted anew for them. `stored` holds those of the moved days that have a row."""
+def apply_days(totals: Totals, stored: DayNets, moved: DayNets, tallies: Moves) -> DayNets:
+    """The days' new nets, occasions counted anew, also by month in `tallies`. `stored`: of the moved days those with a row."""
     changed: DayNets = {}
     for day, moves in moved.items():
         nets = stored.get(day, {})
         after = dict(nets)
-        for currency, move in moves.items():
-            after[currency] = after.get(currency, 0) + move
+        for currency, amount in moves.items():
+            after[currency] = after.get(currency, 0) + amount
         after = {currency: net for currency, net in after.items() if net}
         if after != nets:
-            totals.occasions += is_occasion(after.values()) - is_occasion(nets.values())
+            move = is_occasion(after.values()) - is_occasion(nets.values())
+            totals.occasions += move
+            move_month(tallies, day, move)
             changed[day] = after
     return changed
 

@@ -4,13 +4,14 @@
 they hold is treated like news, so a merge costs what its smaller side holds, and a rebuild is a merge into nothing.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from libs.orders.settle import SettledOrder, settle
 from services.profile.domain.facts import RULES, FactKey, Part, encode_fact, find_ref, order_key
 from services.profile.domain.purchases import DayNets, count_settled, forget_unnamed, move_extremes
+from services.profile.domain.tallies import PLACE, Moves, TallyRow, move_bought
 from services.profile.domain.totals import Totals
 
 SECTIONS: Final = {
@@ -20,6 +21,8 @@ SECTIONS: Final = {
     Part.REVIEW: "reviews",
     Part.MENTION: "social",
     Part.MESSAGE: "messages",
+    Part.CART: "carts",
+    Part.VISIT: "stores",
 }
 """Which part of the view counts which rows."""
 
@@ -38,7 +41,7 @@ class ChangedRow(NamedTuple):
 class RowBook:
     """Ask `want_keys`, `want_refunds`, `want_siblings` in this order, adding the rows found for each; then `settle`."""
 
-    __slots__ = ("_added", "_asked", "_base", "_new", "_rows", "_totals", "moved_days")
+    __slots__ = ("_added", "_asked", "_base", "_new", "_rows", "_totals", "moved_days", "moved_tallies", "placed")
 
     def __init__(self, base: Collection[UUID], added: frozenset[UUID], totals: Totals) -> None:
         self._base = base
@@ -48,6 +51,8 @@ class RowBook:
         self._rows: dict[FactKey, dict[UUID, Any]] = {}
         self._asked: set[FactKey] = set()
         self.moved_days: DayNets = {}
+        self.moved_tallies: Moves = {}
+        self.placed: Sequence[TallyRow] = ()
 
     def fold(self, fragment: UUID, key: FactKey, value: Any) -> None:
         """A fact of the batch. Several of one key and fragment are merged at once."""
@@ -91,6 +96,7 @@ class RowBook:
         after = {key: value for key in self._rows if (value := self._merge(key)) is not None}
         for key in news:
             self._count(key, before.get(key), after[key])
+        self.placed = [PLACE[key.part](key, after[key]) for key in news if key.part in PLACE]
         standing = self._move_orders(settled_before, list(_settle_groups(after, affected, news)))
         return changed, {SECTIONS[key.part] for key in news}, standing
 
@@ -155,6 +161,7 @@ class RowBook:
         for sign, settled_orders in ((-1, before), (1, after)):
             for settled in settled_orders:
                 count_settled(self._totals, self.moved_days, settled, sign)
+                move_bought(self.moved_tallies, settled, sign)
         forget_unnamed(self._totals)
         return move_extremes(self._totals, _times_of(before), _times_of(after))
 

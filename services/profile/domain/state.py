@@ -16,7 +16,8 @@ from services.profile.domain.attribution import Attribution, merge_attributions
 from services.profile.domain.consent import Consents, merge_consents
 from services.profile.domain.lead import Lead, merge_leads
 from services.profile.domain.sessions import Interval
-from services.profile.domain.traits import Said, Traits, merge_said
+from services.profile.domain.surveys import HISTORY_MAX
+from services.profile.domain.traits import Said, Traits, keep_latest, merge_said
 
 FORMAT: Final = 1
 """Of the bytes. New members are appended with a default; anything else is a new format and a rebuild."""
@@ -41,6 +42,7 @@ class State(Struct, array_like=True, gc=False):
     surveys: Raw = _NIL
     lead: Raw = _NIL
     accounts: Raw = _NIL
+    answers: Raw = _NIL
 
 
 class Section(Generic[T]):
@@ -61,6 +63,13 @@ CONSENT: Final[Section[Consents]] = Section("consent", Consents, dict, merge_con
 SURVEYS: Final[Section[dict[str, Said]]] = Section("surveys", dict[str, Said], dict, merge_said)
 LEAD: Final[Section[Lead]] = Section("lead", Lead, Lead, merge_leads)
 ACCOUNTS: Final[Section[Accounts]] = Section("accounts", dict[str, Account], dict, merge_accounts)
+
+
+def _merge_answers(parts: Iterable[list[Said]]) -> list[Said]:
+    return keep_latest((word for part in parts for word in part), HISTORY_MAX)
+
+
+ANSWERS: Final[Section[list[Said]]] = Section("answers", list[Said], list, _merge_answers)
 
 _decode = msgspec.msgpack.Decoder(State).decode
 

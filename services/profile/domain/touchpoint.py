@@ -7,7 +7,7 @@ from uuid import UUID
 
 from msgspec import Raw
 
-from libs.orders.statements import OrderStatement
+from libs.orders.statements import OrderLine, OrderStatement
 
 
 class NamedIdentifier(Protocol):
@@ -66,6 +66,8 @@ class Touchpoint(Protocol):
     def context(self) -> Raw: ...
     @property
     def order(self) -> OrderStatement | None: ...
+    @property
+    def lines(self) -> Sequence[OrderLine]: ...
     @property
     def campaign(self) -> StatedCampaign | None: ...
     @property

@@ -48,6 +48,12 @@ def fold_said(said: dict[str, Said], name: str, word: Said) -> None:
         said[name] = word
 
 
+def keep_latest(words: Iterable[Said], most: int) -> list[Said]:
+    """The latest of the words, each once, newest first: by (t, touchpoint id), so that it doesn't matter when which came."""
+    known = {(word.t_us, word.by): word for word in words}
+    return [known[stamp] for stamp in sorted(known, reverse=True)[:most]]
+
+
 def merge_said(parts: Iterable[dict[str, Said]]) -> dict[str, Said]:
     """Name by name the latest word. Never one of the parts themselves."""
     merged: dict[str, Said] = {}

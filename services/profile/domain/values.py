@@ -5,7 +5,7 @@ What is unreadable counts as not stated; nothing here raises for what a sender w
 
 import re
 from datetime import UTC, date, datetime
-from decimal import Decimal
+from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, ROUND_HALF_EVEN, Context, Decimal
 from functools import lru_cache
 from typing import Final, TypeAlias
 
@@ -20,10 +20,14 @@ Exact: TypeAlias = int | str
 ABSENT: Final = Raw(b"null")
 NULL: Final = b"null"
 
+KEY_CHARS: Final = 128
+"""What is a key of the view is cut to so many characters."""
+
 _INT64_MIN, _INT64_MAX = -(1 << 63), (1 << 63) - 1
 _DAY_US: Final = 86_400_000_000
 _EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_EXACT: Final = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
 _SMALLEST_EXPONENT: Final = -18
 _LARGEST_DIGIT: Final = 12
 
@@ -81,6 +85,15 @@ def render_number(number: Decimal) -> bytes:
 
 def pack_exact(number: int) -> Exact:
     return number if _INT64_MIN <= number <= _INT64_MAX else str(number)
+
+
+def to_thousandths(number: Decimal) -> int:
+    """Rounded once, half to even."""
+    return int(number.scaleb(3, _EXACT).to_integral_value(ROUND_HALF_EVEN, _EXACT))
+
+
+def render_thousandths(number: Exact) -> bytes:
+    return render_number(Decimal(int(number)).scaleb(-3, _EXACT))
 
 
 def divide_half_even(numerator: int, denominator: int) -> int:

@@ -15,13 +15,15 @@ from services.profile.domain.consent import render_consents
 from services.profile.domain.facts import MESSAGE_CHANNELS, MESSAGE_STATES, RATING_SCALE, SENTIMENT_SCALE, Part
 from services.profile.domain.lead import render_lead
 from services.profile.domain.state import ACCOUNTS, ATTRIBUTION, CONSENT, LEAD, TRAITS, OpenStates, Section, merge_section
-from services.profile.domain.surveys import render_score
+from services.profile.domain.surveys import WITH_HISTORY, render_answers, render_score
+from services.profile.domain.tallies import Tops, render_carts, render_purchases, render_stores
 from services.profile.domain.totals import Totals
 from services.profile.domain.traits import render_traits
 from services.profile.domain.values import NULL, average_to_cents, divide_half_even, encode_json, render_time
 
 T = TypeVar("T")
 _NULL: Final = Raw(NULL)
+_SECOND_US: Final = 1_000_000
 
 
 class _Aggregates(Struct):
@@ -32,6 +34,9 @@ class _Aggregates(Struct):
     reviews: Raw = _NULL
     surveys: Raw = _NULL
     messages: Raw = _NULL
+    purchases: Raw = _NULL
+    carts: Raw = _NULL
+    stores: Raw = _NULL
 
 
 class _Core(Struct):
@@ -75,7 +80,9 @@ def _render_web(totals: Totals) -> bytes:
 def _render_support(totals: Totals) -> bytes:
     tickets = totals.rows[Part.TICKET - 1]
     csat = bytes(render_score(totals.surveys, "csat"))
-    return b'{"tickets":%d,"tickets_open":%d,"csat_latest":%b}' % (tickets, totals.tickets_open, csat)
+    told = b'"tickets":%d,"tickets_open":%d,"csat_latest":%b' % (tickets, totals.tickets_open, csat)
+    mean = b"%d" % divide_half_even(int(totals.solve_us), totals.solved * _SECOND_US) if totals.solved else NULL
+    return b'{%b,"solve_seconds_average":%b}' % (told, mean)
 
 
 def _render_social(totals: Totals) -> bytes:
@@ -89,7 +96,8 @@ def _render_reviews(totals: Totals) -> bytes:
 
 
 def _render_surveys(totals: Totals) -> bytes:
-    return encode_json({f"{kind}_latest": render_score(totals.surveys, kind) for kind in ("nps", "ces")})
+    latest = {f"{kind}_latest": render_score(totals.surveys, kind) for kind in ("nps", "ces")}
+    return encode_json(latest | {"nps_history": render_answers(totals.answers or (), totals.surveys.get(WITH_HISTORY))})
 
 
 def _render_messages(totals: Totals) -> bytes:
@@ -110,6 +118,13 @@ _AGGREGATES: Final[dict[str, Callable[[Totals], bytes]]] = {
 }
 
 
+_TALLIED: Final[dict[str, Callable[[Totals, Tops], bytes]]] = {
+    "purchases": render_purchases,
+    "carts": render_carts,
+    "stores": render_stores,
+}
+
+
 def _rendering(section: Section[T], render: Callable[[T], bytes]) -> Callable[[OpenStates], bytes]:
     return lambda states: render(merge_section(states, section))
 
@@ -122,14 +137,15 @@ _SECTIONS: Final[dict[str, Callable[[OpenStates], bytes]]] = {
     "accounts": _rendering(ACCOUNTS, render_accounts),
 }
 
-ALL_PARTS: Final = frozenset({"first_seen", "last_seen", *_AGGREGATES, *_SECTIONS})
+ALL_PARTS: Final = frozenset({"first_seen", "last_seen", *_AGGREGATES, *_TALLIED, *_SECTIONS})
 """Names of the parts, as `ProfileChanged.parts` tells them."""
 
 
-def render_core(previous: bytes, touched: Collection[str], totals: Totals, states: OpenStates) -> bytes:
+def render_core(previous: bytes, touched: Collection[str], totals: Totals, states: OpenStates, tops: Tops) -> bytes:
     """Members of a JSON object, without its braces. `previous` is what stood before; only `touched` parts are rendered anew.
 
-    `states` are of all the profile's fragments. An empty `previous` needs all parts.
+    `states` are of all the profile's fragments. An empty `previous` needs all parts. `tops`: what `tallies` ask for the parts
+    touched.
     """
     core = _decode(b"{%b}" % previous)
     if "first_seen" in touched:
@@ -140,6 +156,8 @@ def render_core(previous: bytes, touched: Collection[str], totals: Totals, state
         aggregate = _AGGREGATES.get(name)
         if aggregate is not None:
             setattr(core.aggregates, name, Raw(aggregate(totals)))
+        elif name in _TALLIED:
+            setattr(core.aggregates, name, Raw(_TALLIED[name](totals, tops)))
         elif name in _SECTIONS:
             setattr(core, name, Raw(_SECTIONS[name](states)))
     return encode_json(core)[1:-1]

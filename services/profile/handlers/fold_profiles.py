@@ -6,16 +6,17 @@ that the batch names; a profile's history is read only where a merge brings it i
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 from uuid import UUID
 
 from libs.kit.db import Tx
 from services.profile.domain.activity import Near
 from services.profile.domain.facts import RULES, Part, read_order_ref
-from services.profile.domain.folding import Folding
+from services.profile.domain.folding import WITH_TOPS, Folding
 from services.profile.domain.purchases import DayNets, apply_days
 from services.profile.domain.rows import ChangedRow, Wanted
-from services.profile.domain.totals import decode_totals
+from services.profile.domain.tallies import TallyKey, apply_moves
+from services.profile.domain.totals import decode_totals, is_current
 from services.profile.domain.touchpoint import Touchpoint
 from services.profile.domain.traits import Refused
 from services.profile.store.facts import PostgresFacts
@@ -69,6 +70,11 @@ class FactRows(Protocol):
     async def save_days(self, rows: Sequence[tuple[UUID, int, dict[str, int]]]) -> None: ...
     async def drop_days(self, profile_ids: Collection[UUID]) -> None: ...
     async def move_days(self, moves: Sequence[tuple[UUID, UUID]]) -> None: ...
+    async def load_tallies(self, wanted: Sequence[tuple[UUID, int, bytes]]) -> Iterable[tuple[UUID, int, bytes, bytes]]: ...
+    async def load_top(self, wanted: Sequence[tuple[UUID, int, int, int]]) -> Iterable[tuple[UUID, int, bytes, bytes]]: ...
+    async def save_tallies(self, rows: Sequence[tuple[UUID, int, bytes, int | None, bytes]]) -> None: ...
+    async def drop_tallies(self, profile_ids: Collection[UUID]) -> None: ...
+    async def move_tallies(self, moves: Sequence[tuple[UUID, UUID]]) -> None: ...
 
 
 async def fold_profiles(tx: Tx, work: Sequence[ProfileWork], *, sentiment: Callable[[str], str]) -> None:
@@ -81,6 +87,7 @@ async def fold_rows(rows: FactRows, work: Sequence[ProfileWork], *, sentiment: C
     batch = [_open(one, sentiment) for one in work]
     await _load_facts(rows, batch)
     await _settle_facts(rows, batch)
+    await _load_tops(rows, batch)
     await _settle_sessions(rows, batch)
     for one in batch:
         one.work.changed_states, one.work.totals, one.work.core = one.folding.finish()
@@ -107,13 +114,17 @@ def _open(work: ProfileWork, score: Callable[[str], str]) -> _Open:
 
 
 def _choose_base(work: ProfileWork) -> tuple[UUID | None, tuple[UUID, ...], bytes]:
-    """The side of a merge that holds the most keeps its totals; the others are counted into it."""
+    """The side of a merge that holds the most keeps its totals; the others are counted into it. Totals of another format are
+    nobody's: everything is counted again, once.
+    """
     if work.rebuild:
-        return None, (), b""
+        return _NOBODY
     own = (work.profile_id, work.own_before, work.totals)
-    if not work.absorbed:
-        return own
-    return max((own, *work.absorbed), key=_weigh)
+    base = max((own, *work.absorbed), key=_weigh) if work.absorbed else own
+    return base if is_current(base[2]) else _NOBODY
+
+
+_NOBODY: Final[tuple[None, tuple[UUID, ...], bytes]] = (None, (), b"")
 
 
 def _weigh(side: tuple[UUID, tuple[UUID, ...], bytes]) -> int:
@@ -172,26 +183,72 @@ async def _settle_days(rows: FactRows, batch: Sequence[_Open]) -> None:
     changed = [
         (one.work.profile_id, day, nets)
         for one in moved
-        for day, nets in apply_days(one.folding.totals, stored.get(one.work.profile_id, {}), one.folding.rows.moved_days).items()
+        for day, nets in apply_days(
+            one.folding.totals,
+            stored.get(one.work.profile_id, {}),
+            one.folding.rows.moved_days,
+            one.folding.rows.moved_tallies,
+        ).items()
     ]
     if changed:
         await rows.save_days(changed)
+    await _settle_tallies(rows, batch)
+
+
+async def _settle_tallies(rows: FactRows, batch: Sequence[_Open]) -> None:
+    moved = [one for one in batch if one.folding.rows.moved_tallies or one.folding.rows.placed]
+    wanted = [(one.work.profile_id, *key) for one in moved if one.base for key in one.folding.rows.moved_tallies]
+    stored: dict[UUID, dict[TallyKey, bytes]] = {}
+    for profile_id, kind, key, body in await rows.load_tallies(wanted) if wanted else ():
+        stored.setdefault(profile_id, {})[kind, key] = body
+    changed: list[tuple[UUID, int, bytes, int | None, bytes]] = []
+    for one in moved:
+        moves, placed = one.folding.rows.moved_tallies, one.folding.rows.placed
+        if moves:
+            one.folding.touched.add("purchases")
+            known = stored.get(one.work.profile_id, {})
+            changed += [(one.work.profile_id, *row) for row in apply_moves(one.folding.totals, known, moves)]
+        changed += [(one.work.profile_id, *row) for row in placed]
+    if changed:
+        await rows.save_tallies(changed)
+
+
+async def _load_tops(rows: FactRows, batch: Sequence[_Open]) -> None:
+    """The first few of each kind that a touched part of the view shows."""
+    wanted = [
+        (one.work.profile_id, *asked)
+        for one in batch
+        if not WITH_TOPS.isdisjoint(one.folding.touched)
+        for asked in one.folding.ask_tops()
+    ]
+    if not wanted:
+        return
+    tops: dict[UUID, dict[int, list[tuple[bytes, bytes]]]] = {}
+    for profile_id, kind, key, body in await rows.load_top(wanted):
+        tops.setdefault(profile_id, {}).setdefault(kind, []).append((key, body))
+    for one in batch:
+        if one.work.profile_id in tops:
+            one.folding.tops = tops[one.work.profile_id]
 
 
 async def _hand_over_days(rows: FactRows, batch: Sequence[_Open]) -> None:
-    """Days are kept under the profile's id: those of the base become the root's, those of the sides counted into it go."""
+    """Days and tallies are kept under the profile's id: those of the base become the root's, those of the sides counted into
+    it go.
+    """
     gone: list[UUID] = []
     moves: list[tuple[UUID, UUID]] = []
     for one in batch:
-        if one.work.absorbed or one.work.rebuild:
+        if one.work.absorbed or one.base_id is None:
             sides = [one.work.profile_id, *(absorbed[0] for absorbed in one.work.absorbed)]
             gone += [side for side in sides if side != one.base_id]
             if one.base_id is not None and one.base_id != one.work.profile_id:
                 moves.append((one.base_id, one.work.profile_id))
     if gone:
         await rows.drop_days(gone)
+        await rows.drop_tallies(gone)
     if moves:
         await rows.move_days(moves)
+        await rows.move_tallies(moves)
 
 
 async def _find_extremes(rows: FactRows, one: _Open) -> None:

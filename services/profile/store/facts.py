@@ -80,6 +80,29 @@ _DROP_DAYS: Final = "DELETE FROM order_days WHERE profile_id = ANY($1::uuid[])"
 _MOVE_DAYS: Final = """
 UPDATE order_days SET profile_id = w.new FROM unnest($1::uuid[], $2::uuid[]) AS w (old, new) WHERE order_days.profile_id = w.old
 """
+_TALLIES: Final = """
+SELECT t.profile_id, t.kind, t.key, t.body
+  FROM unnest($1::uuid[], $2::smallint[], $3::bytea[]) AS w (profile_id, kind, key)
+ CROSS JOIN LATERAL (
+        SELECT * FROM tallies t WHERE t.profile_id = w.profile_id AND t.kind = w.kind AND t.key = w.key OFFSET 0) t
+"""
+_TOP: Final = """
+SELECT w.profile_id, w.kind, t.key, t.body
+  FROM unnest($1::uuid[], $2::smallint[], $3::bigint[], $4::bigint[]) AS w (profile_id, kind, above, most)
+ CROSS JOIN LATERAL (
+        SELECT key, rank, body FROM tallies
+         WHERE profile_id = w.profile_id AND kind = w.kind AND rank > w.above ORDER BY rank DESC, key LIMIT w.most) t
+ ORDER BY w.profile_id, w.kind, t.rank DESC, t.key
+"""
+_SAVE_TALLIES: Final = """
+INSERT INTO tallies (profile_id, kind, key, rank, body)
+SELECT * FROM unnest($1::uuid[], $2::smallint[], $3::bytea[], $4::bigint[], $5::bytea[])
+    ON CONFLICT (profile_id, kind, key) DO UPDATE SET rank = excluded.rank, body = excluded.body
+"""
+_DROP_TALLIES: Final = "DELETE FROM tallies WHERE profile_id = ANY($1::uuid[])"
+_MOVE_TALLIES: Final = """
+UPDATE tallies SET profile_id = w.new FROM unnest($1::uuid[], $2::uuid[]) AS w (old, new) WHERE tallies.profile_id = w.old
+"""
 
 
 class PostgresFacts:
@@ -141,6 +164,25 @@ class PostgresFacts:
         """All days of one profile become another's, which has none."""
         await self._tx.execute(_MOVE_DAYS, *_columns(moves))
 
+    async def load_tallies(self, wanted: Sequence[tuple[UUID, int, bytes]]) -> Iterable[FactRow]:
+        """Of (profile, kind, key)."""
+        return cast("list[FactRow]", await self._tx.fetch(_TALLIES, *_columns(wanted)))
+
+    async def load_top(self, wanted: Sequence[tuple[UUID, int, int, int]]) -> Iterable[FactRow]:
+        """Of (profile, kind, above, most): those whose rank is above it, highest first, ties by key."""
+        return cast("list[FactRow]", await self._tx.fetch(_TOP, *_columns(wanted)))
+
+    async def save_tallies(self, rows: Sequence[tuple[UUID, int, bytes, int | None, bytes]]) -> None:
+        in_order = sorted(rows, key=_tally_key)
+        await self._tx.execute(_SAVE_TALLIES, *_columns(in_order))
+
+    async def drop_tallies(self, profile_ids: Collection[UUID]) -> None:
+        await self._tx.execute(_DROP_TALLIES, list(profile_ids))
+
+    async def move_tallies(self, moves: Sequence[tuple[UUID, UUID]]) -> None:
+        """All tallies of one profile become another's, which has none."""
+        await self._tx.execute(_MOVE_TALLIES, *_columns(moves))
+
 
 def _columns(rows: Iterable[Sequence[Any]]) -> list[list[Any]]:
     return [list(column) for column in zip(*rows, strict=True)]
@@ -148,6 +190,10 @@ def _columns(rows: Iterable[Sequence[Any]]) -> list[list[Any]]:
 
 def _place_of(row: ChangedRow) -> tuple[UUID, int, bytes]:
     return row.fragment, row.part, row.key
+
+
+def _tally_key(row: tuple[UUID, int, bytes, int | None, bytes]) -> tuple[UUID, int, bytes]:
+    return row[:3]
 
 
 def _day_key(row: tuple[UUID, int, dict[str, int]]) -> tuple[UUID, int]:

@@ -41,11 +41,14 @@ VIEW_PATHS: Final = (
         for part, figures in {
             "orders": "count occasions first_at last_at gross_minor refunds_minor net_minor average_minor",
             "web": "page_views sessions last_at",
-            "support": "tickets tickets_open csat_latest",
+            "support": "tickets tickets_open csat_latest solve_seconds_average",
             "social": "mentions sentiment_average",
             "reviews": "count rating_average",
-            "surveys": "nps_latest ces_latest",
+            "surveys": "nps_latest ces_latest nps_history",
             "messages": "email sms push",
+            "purchases": "by_month products categories brands",
+            "carts": "open last_at last",
+            "stores": "visits last_at distinct top",
         }.items()
         for figure in figures.split()
     )

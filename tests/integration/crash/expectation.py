@@ -7,7 +7,8 @@ from typing import Any
 from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
 from libs.events.touchpoints import TouchpointRecorded
-from tests.support.profile_reference import ProfileReference, label_of, settle_order
+from tests.support.profile_orders import settle_order
+from tests.support.profile_reference import ProfileReference, label_of
 
 REWARDED = {"EUR", "USD", "GBP"}
 Told = list[TouchpointRecorded]

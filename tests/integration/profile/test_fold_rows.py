@@ -51,7 +51,7 @@ async def live(database: Database, history: History, rng: random.Random) -> None
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_random_histories_give_the_reference_on_postgresql(history: History, seed: int, database: Database) -> None:
     async with database.connection() as connection:
-        await connection.execute("TRUNCATE facts, sessions, order_days")
+        await connection.execute("TRUNCATE facts, sessions, order_days, tallies")
     await live(database, history, random.Random(seed))
 
 
@@ -59,7 +59,7 @@ async def test_random_histories_give_the_reference_on_postgresql(history: Histor
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_orders_and_sessions_give_the_reference_on_postgresql(history: History, seed: int, database: Database) -> None:
     async with database.connection() as connection:
-        await connection.execute("TRUNCATE facts, sessions, order_days")
+        await connection.execute("TRUNCATE facts, sessions, order_days, tallies")
     await live(database, history, random.Random(seed))
 
 

@@ -339,7 +339,7 @@ class TestMoneyAndLines:
         }
         touchpoint = take(make_order(revenue=80, products=[shoe, {"sku": "gift"}, "nonsense", {"price": 1, "quantity": 0.5}]))
         assert touchpoint.lines == (
-            OrderLine("p1", "7", "Shoe", "shoes", "2", 8949),
+            OrderLine("p1", "7", "Shoe", "shoes", "2", 8949, "A"),
             OrderLine(sku="gift"),
             OrderLine(quantity="0.5", amount_minor=50),
         )

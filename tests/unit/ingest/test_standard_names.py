@@ -16,7 +16,7 @@ from services.ingest.domain.aliases import add_standard_names
 from services.ingest.domain.calls import read_object
 from services.ingest.domain.reasons import Flag
 from services.ingest.domain.vocabulary import CONSENT_NAMES, KIND_NAMES, ORDER_STEPS
-from services.profile.domain.facts import MENTION_NAME, MESSAGE_NAMES, REVIEW_NAME, TICKET_NAMES
+from services.profile.domain.facts import CART_NAMES, MENTION_NAME, MESSAGE_NAMES, REVIEW_NAME, TICKET_NAMES, VISIT_NAME
 from services.profile.domain.messages import SENT
 from tests.fakes.fact_rows import FakeFactRows
 from tests.support.folding import FoldingBook
@@ -55,7 +55,8 @@ def test_every_example_passes_unchanged(entry: StandardName) -> None:
 def test_every_example_moves_what_the_catalogue_says(entry: StandardName) -> None:
     earlier = take(make_track(event="Espresso Tasted", timestamp="2020-01-01T00:00:00Z", messageId="first"))
     completed = build_example(CATALOGUE.names["Order Completed"]) | {"timestamp": "2020-01-01T00:01:00Z"}
-    known = [earlier, take(completed)] if entry.name != "Order Completed" else [earlier]
+    filled = build_example(CATALOGUE.names["Product Added"]) | {"timestamp": "2020-01-01T00:02:00Z", "messageId": "filled"}
+    known = [earlier, take(filled), take(completed)] if entry.name != "Order Completed" else [earlier]
     before, after = fold(*known), fold(*known, take(build_example(entry)))
     for path in entry.moves:
         assert pick(before, path) != pick(after, path), path
@@ -73,6 +74,8 @@ def test_the_catalogue_has_every_name_that_somebody_acts_on() -> None:
     acted_on = {
         *MESSAGE_NAMES,
         *TICKET_NAMES,
+        *CART_NAMES,
+        VISIT_NAME,
         REVIEW_NAME,
         MENTION_NAME,
         *SENT,

@@ -1,14 +1,22 @@
 """The rest of the view, sentence by sentence of docs/semantics.md."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from libs.events.touchpoints import Campaign, ConsentStatement, TouchpointRecorded
 from services.profile.domain.consent import EVERY_CHANNEL, Consent, effective_consent, latest_consent_us
-from tests.builders.touchpoints import START, make_touchpoint
+from services.profile.domain.state import encode_packed
+from services.profile.domain.totals import Totals
+from tests.builders.touchpoints import START, make_fragment, make_touchpoint
+from tests.fakes.fact_rows import FakeFactRows
+from tests.support.folding import FoldingBook
 from tests.unit.profile.folded import aggregates, fold
+
+ME = make_fragment("user_id", "u1")
 
 
 def tracked(number: int, name: str, *, at: Any = 0, **properties: Any) -> TouchpointRecorded:
@@ -17,6 +25,7 @@ def tracked(number: int, name: str, *, at: Any = 0, **properties: Any) -> Touchp
 
 def test_what_has_nothing_yet_is_present_with_zeros_and_nulls() -> None:
     quiet = {"sent": 0, "delivered": 0, "opened": 0, "clicked": 0, "bounced": 0, "complained": 0, "unsubscribed": 0}
+    nothing: dict[str, Any] = {"distinct": 0, "top": []}
     nowhere = {"source": None, "medium": None, "campaign": None, "at": None}
     view = fold(make_touchpoint(1, name="Something"))
     del view["aggregates"]["orders"]
@@ -26,15 +35,18 @@ def test_what_has_nothing_yet_is_present_with_zeros_and_nulls() -> None:
         "traits": {},
         "aggregates": {
             "web": {"page_views": 0, "sessions": 0, "last_at": None},
-            "support": {"tickets": 0, "tickets_open": 0, "csat_latest": None},
+            "support": {"tickets": 0, "tickets_open": 0, "csat_latest": None, "solve_seconds_average": None},
             "social": {"mentions": 0, "sentiment_average": None},
             "reviews": {"count": 0, "rating_average": None},
-            "surveys": {"nps_latest": None, "ces_latest": None},
+            "surveys": {"nps_latest": None, "ces_latest": None, "nps_history": []},
             "messages": {"email": quiet, "sms": quiet, "push": quiet},
+            "purchases": {"by_month": {}, "products": nothing, "categories": nothing, "brands": nothing},
+            "carts": {"open": 0, "last_at": None, "last": None},
+            "stores": {"visits": 0, "last_at": None, **nothing},
         },
         "attribution": {"first": nowhere, "last": nowhere},
         "consent": [],
-        "lead": {"stage": None, "since": None},
+        "lead": {"stage": None, "since": None, "history": []},
         "accounts": [],
     }
 
@@ -108,7 +120,38 @@ def test_a_ticket_is_open_unless_its_last_word_is_solved() -> None:
         tracked(6, "Support Ticket Solved", ticket_id="c", at=3),
         tracked(7, "Support Ticket Solved"),
     ]
-    assert aggregates(*told)["support"] == {"tickets": 4, "tickets_open": 2, "csat_latest": None}
+    support = aggregates(*told)["support"]
+    assert (support["tickets"], support["tickets_open"]) == (4, 2)
+
+
+def test_time_to_solve_runs_from_the_first_unsolved_word_to_the_last_solved_one() -> None:
+    told = [
+        tracked(1, "Support Ticket Opened", ticket_id="a"),
+        tracked(2, "Support Ticket Solved", ticket_id="a", at=5),
+        tracked(3, "Support Ticket Reopened", ticket_id="b", at=1),
+        tracked(4, "Support Ticket Solved", ticket_id="b", at=2),
+        tracked(5, "Support Ticket Solved", ticket_id="only solved", at=9),
+        tracked(6, "Support Ticket Opened", ticket_id="open", at=9),
+    ]
+    assert aggregates(*told)["support"]["solve_seconds_average"] == 180
+    reopened = tracked(7, "Support Ticket Reopened", ticket_id="a", at=6)
+    assert aggregates(*told, reopened)["support"]["solve_seconds_average"] == 60
+    solved_again = tracked(8, "Support Ticket Solved", ticket_id="a", at=11)
+    assert aggregates(*told, reopened, solved_again)["support"]["solve_seconds_average"] == 360
+
+
+def test_the_mean_time_to_solve_is_rounded_half_to_even() -> None:
+    told = [tracked(1, "Support Ticket Opened", ticket_id="a"), tracked(2, "Support Ticket Solved", ticket_id="a", at=0.5 / 60)]
+    assert aggregates(*told)["support"]["solve_seconds_average"] == 0
+    longer = [tracked(3, "Support Ticket Opened", ticket_id="b"), tracked(4, "Support Ticket Solved", ticket_id="b", at=2.5 / 60)]
+    assert aggregates(*told, *longer)["support"]["solve_seconds_average"] == 2
+
+
+def test_the_last_twenty_recommendations_are_kept_newest_first() -> None:
+    told = [tracked(n, "Survey Answered", survey_type="nps", score=n, at=n) for n in range(25)]
+    history = aggregates(*told)["surveys"]["nps_history"]
+    assert [one["score"] for one in history] == list(range(24, 4, -1))
+    assert history[0]["at"] == "2026-03-01T12:24:00.000Z"
 
 
 def test_an_id_may_be_a_number() -> None:
@@ -125,7 +168,17 @@ def test_csat_and_nps_are_the_latest_by_time() -> None:
         tracked(5, "Survey Answered", survey_type="ces", score=5.5),
     ]
     found = aggregates(*told)
-    assert (found["surveys"], found["support"]["csat_latest"]) == ({"nps_latest": 9, "ces_latest": 5.5}, 4)
+    assert (found["surveys"], found["support"]["csat_latest"]) == (
+        {
+            "nps_latest": 9,
+            "ces_latest": 5.5,
+            "nps_history": [
+                {"score": 9, "at": "2026-03-01T12:05:00.000Z"},
+                {"score": 2, "at": "2026-03-01T12:01:00.000Z"},
+            ],
+        },
+        4,
+    )
 
 
 def test_of_a_review_the_latest_word_wins_and_its_rating_may_be_text() -> None:
@@ -326,12 +379,53 @@ def test_the_latest_stage_stands() -> None:
         tracked(3, "Lead Stage Changed", at=9),
         tracked(4, "Lead Captured", lead_source="fair", at=10),
     ]
-    assert fold(*told)["lead"] == {"stage": "customer", "since": "2026-03-01T12:05:00.000Z"}
+    customer = {"stage": "customer", "since": "2026-03-01T12:05:00.000Z"}
+    assert fold(*told)["lead"] == {**customer, "history": [customer, {"stage": "lead", "since": "2026-03-01T12:03:00.000Z"}]}
+
+
+def test_the_last_twenty_stages_are_kept_newest_first() -> None:
+    told = [tracked(n, "Lead Stage Changed", stage=f"s{n}", at=n) for n in range(25)]
+    assert [one["stage"] for one in fold(*told)["lead"]["history"]] == [f"s{n}" for n in range(24, 4, -1)]
+
+
+def test_what_was_folded_before_there_were_histories_keeps_its_last_answer_and_stage() -> None:
+    told = [
+        tracked(1, "Survey Answered", survey_type="nps", score=7),
+        tracked(2, "Lead Stage Changed", stage="lead", at=1),
+        tracked(3, "Support Ticket Opened", ticket_id="a", at=2),
+    ]
+    later = [
+        tracked(4, "Survey Answered", survey_type="nps", score=9, at=3),
+        tracked(5, "Lead Stage Changed", stage="customer", at=4),
+    ]
+
+    async def run() -> tuple[dict[str, Any], dict[str, Any]]:
+        rows = FakeFactRows()
+        book = FoldingBook(rows)
+        await book.apply([(ME, one) for one in told])
+        # As the release before wrote it.
+        *before, lead, accounts, _ = msgspec.msgpack.decode(book.states[ME])
+        book.states[ME] = encode_packed([*before, lead[:2], accounts])
+        (stored,) = book.profiles.values()
+        figures = msgspec.msgpack.decode(stored.totals)[: Totals.__struct_fields__.index("answers")]
+        stored.totals = encode_packed([1, *figures[1:]])
+        (key,) = rows.facts
+        rows.facts[key] = None, encode_packed(msgspec.msgpack.decode(rows.facts[key][1])[:3])
+        await book.apply([(ME, make_touchpoint(9, at=2))])
+        opened = book.view(ME)
+        await book.apply([(ME, one) for one in later])
+        return opened, book.view(ME)
+
+    opened, view = asyncio.run(run())
+    other = make_touchpoint(9, at=2)
+    assert opened == fold(*told, other)
+    assert view == fold(*told, other, *later)
 
 
 def test_a_captured_lead_is_one_until_another_stage_is_stated() -> None:
     told = [tracked(1, "Lead Captured", at=5), tracked(2, "Lead Captured", at=3)]
-    assert fold(*told)["lead"] == {"stage": "lead", "since": "2026-03-01T12:03:00.000Z"}
+    captured = {"stage": "lead", "since": "2026-03-01T12:03:00.000Z"}
+    assert fold(*told)["lead"] == {**captured, "history": [captured]}
 
 
 def test_accounts_are_the_groups_named_each_trait_by_its_latest_word() -> None:

@@ -5,7 +5,7 @@ from alembic import op
 from sqlalchemy.dialects.postgresql import BYTEA, UUID
 
 revision = "0004"
-down_revision = "0002_commands"
+down_revision = "0003"
 branch_labels = None
 depends_on = None
 
