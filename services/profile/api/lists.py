@@ -19,11 +19,13 @@ from libs.kit.http import StrictModel, requires
 from libs.kit.times import from_micros, parse_utc, to_micros
 from services.profile.api.deps import ApiDeps
 from services.profile.api.reading import Found, build_wait
-from services.profile.api.shapes import show_history, show_refusal, show_touchpoint
+from services.profile.api.shapes import show_history, show_origin, show_refusal, show_touchpoint
+from services.profile.domain.provenance import trace_traits
 from services.profile.domain.search import compute_name_keys, compute_trait_key, has_name, has_trait, split_name
 from services.profile.errors import ProfileNotFound
 from services.profile.handlers.tell_profiles import render_stored
 from services.profile.ports import StoredProfile
+from services.profile.store.provenance import load_member_states, load_sources
 from services.profile.store.timeline import (
     END_OF_TIME,
     LAST_ID,
@@ -36,6 +38,17 @@ from services.profile.store.timeline import (
 from services.profile.store.views import load_by_id, load_page
 
 _TRAIT = "trait."
+_ORIGIN = {
+    "name": "plan",
+    "value": "gold",
+    "at": "2026-01-01T00:00:00.000Z",
+    "touchpoint_id": "5b1f0e0a-6c1d-8a54-9d8e-0d4f6f2f7f10",
+    "source": "dev-server",
+    "fragment": "0f17f1f0-a6d7-8201-a6de-b40723a8f9af",
+}
+_TRAITS: dict[int | str, dict[str, Any]] = {
+    200: {"description": "By name", "content": {"application/json": {"example": {"items": [_ORIGIN], "next_cursor": None}}}}
+}
 LAST_APPLIED = (1 << 63) - 1
 _LONGEST_QUERY = 1000
 _LAST_REASON = "\U0010ffff"
@@ -99,6 +112,19 @@ def _add_profile_lists(router: APIRouter, deps: ApiDeps) -> None:
         last = rows[query.limit - 1] if len(rows) > query.limit else None
         items = [show_touchpoint(row, with_context=query.include == "context") for row in rows[: query.limit]]
         return answer_page(items, (to_micros(last[1]), last[2]) if last else None, _list_headers(found, "timeline"))
+
+    @router.get("/profiles/{ref}/traits", responses=_TRAITS)
+    async def list_traits(ref: str, _: Reads, wait_for: WaitFor = None, wait_ms: WaitMs = None) -> Response:
+        """Each trait of the view with where it comes from: the touchpoint that had the last word, its time and its source.
+
+        `source` is null where the touchpoint is in the timeline no more.
+        """
+        found = await deps.reader.get(ref, build_wait(wait_for, wait_ms, None))
+        async with deps.database.snapshot() as connection:
+            origins = trace_traits(await load_member_states(connection, found.profile.id))
+            sources = await load_sources(connection, origins)
+        items = [show_origin(one, sources.get(one.touchpoint_id)) for one in origins]
+        return answer_page(items, None, _list_headers(found, "traits"))
 
     @router.get("/profiles/{ref}/history")
     async def list_history(

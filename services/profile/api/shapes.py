@@ -9,7 +9,8 @@ from msgspec import Raw
 
 from libs.events.codec import decoder_for
 from libs.events.touchpoints import TouchpointRecorded
-from libs.kit.times import format_utc
+from libs.kit.times import format_utc, from_micros
+from services.profile.domain.provenance import Origin
 
 _touchpoint = decoder_for(TouchpointRecorded)
 encode = msgspec.json.Encoder().encode
@@ -39,6 +40,17 @@ class TimelineItem(msgspec.Struct, omit_defaults=True, kw_only=True):
     traits: Raw | None = None
     flags: tuple[str, ...] = ()
     context: Raw | None = None
+
+
+class TraitItem(msgspec.Struct, kw_only=True):
+    """A trait as the view shows it, and who said so when."""
+
+    name: str
+    value: Raw
+    at: str
+    touchpoint_id: UUID
+    source: str | None
+    fragment: UUID
 
 
 class HistoryItem(msgspec.Struct, kw_only=True):
@@ -106,6 +118,17 @@ def show_touchpoint(row: Any, *, with_context: bool) -> TimelineItem:
         traits=touchpoint.traits if bytes(touchpoint.traits) != b"{}" else None,
         flags=touchpoint.flags,
         context=touchpoint.context if with_context else None,
+    )
+
+
+def show_origin(origin: Origin, source: str | None) -> TraitItem:
+    return TraitItem(
+        name=origin.name,
+        value=Raw(origin.value),
+        at=format_utc(from_micros(origin.t_us)),
+        touchpoint_id=origin.touchpoint_id,
+        source=source,
+        fragment=origin.fragment,
     )
 
 

@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from libs.kit.db import Database
+from libs.kit.times import format_utc
 from tests.integration.profile.driving import (
     encode_touchpoint,
     make_identifier,
@@ -43,6 +44,32 @@ async def test_the_view_answers_to_every_identifier_and_to_the_id(service: Servi
     weak = await service.client.get(f"/v1/profiles/{view['id']}", headers={"If-None-Match": '"0", W/"1"'})
     old = await service.client.get(f"/v1/profiles/{view['id']}", headers={"If-None-Match": '"0"'})
     assert (weak.status_code, old.status_code) == (304, 200)
+
+
+async def test_each_trait_says_who_said_it_and_when_over_all_fragments(service: Service) -> None:
+    """The last word by the customer's time stands, whichever identifier it came under; what was deleted isn't listed."""
+    old = make_identify(1, "u1", plan="free", city="Bonn", age=36)
+    new = replace(make_identify(2, "e1", plan="gold"), source_id="crm")
+    gone = make_identify(3, "u1", "e1", city=None)
+    for touchpoint in (new, gone, old):
+        await service.send(touchpoint)
+    view = await service.view("user_id:u1", old)
+    answer = await service.get("/v1/profiles/email:e1/traits", wait_for=str(gone.id))
+    items = {item["name"]: item for item in answer.json()["items"]}
+    assert {name: item["value"] for name, item in items.items()} == view["traits"] == {"age": 36, "email": "e1", "plan": "gold"}
+    said = {"name": "plan", "value": "gold", "at": format_utc(new.occurred_at), "touchpoint_id": str(new.id), "source": "crm"}
+    assert items["plan"] == said | {"fragment": items["plan"]["fragment"]}
+    assert (items["age"]["touchpoint_id"], items["age"]["source"]) == (str(old.id), "test")
+    assert items["email"]["touchpoint_id"] == str(gone.id)
+    assert {item["fragment"] for item in items.values()} == {one["fragment"] for one in view["identifiers"]}
+    assert (await service.get("/v1/profiles/user_id:nobody/traits")).status_code == 404
+
+
+async def test_a_profile_without_traits_has_an_empty_list_of_them(service: Service) -> None:
+    sent = make_touchpoint(1, "u1")
+    await service.send(sent)
+    answer = await service.get("/v1/profiles/user_id:u1/traits", wait_for=str(sent.id))
+    assert answer.json() == {"items": [], "next_cursor": None}
 
 
 async def test_an_absorbed_id_answers_with_the_root_and_says_where_it_is(service: Service) -> None:
@@ -125,7 +152,7 @@ async def test_keys_and_unknown_references_are_answered_with_problems(service: S
 
 async def test_a_reference_may_hold_any_character(service: Service) -> None:
     odd = make_identifier("u/ü?#%")
-    sent = msgspec.structs.replace(make_touchpoint(1, "u1"), identifiers=(odd,))
+    sent = msgspec.replace(make_touchpoint(1, "u1"), identifiers=(odd,))
     await service.send(sent)
     ref = "user_id:u%2F%C3%BC%3F%23%25"
     assert (await service.view(ref, sent))["identifiers"][0]["value"] == "u/ü?#%"

@@ -1,0 +1,33 @@
+"""Where each trait of a profile comes from: the touchpoint that had the last word, and the fragment that holds it."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+from uuid import UUID
+
+from services.profile.domain.state import TRAITS, OpenState
+from services.profile.domain.traits import Said, is_later
+
+
+class Origin(NamedTuple):
+    """`value` is JSON. The touchpoint's time is in microseconds since 1970."""
+
+    name: str
+    value: bytes
+    t_us: int
+    touchpoint_id: UUID
+    fragment: UUID
+
+
+def trace_traits(states: Mapping[UUID, bytes]) -> list[Origin]:
+    """The traits that the fragments' merged view shows, by name; a deleted one isn't shown."""
+    last: dict[str, tuple[Said, UUID]] = {}
+    for fragment, packed in states.items():
+        for name, word in OpenState(packed).read(TRAITS).items():
+            held = last.get(name)
+            if held is None or is_later(word, held[0]):
+                last[name] = word, fragment
+    return [
+        Origin(name, word.value, word.t_us, UUID(bytes=word.by), fragment)
+        for name, (word, fragment) in sorted(last.items())
+        if word.value is not None
+    ]
