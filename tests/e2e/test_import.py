@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,13 @@ async def test_an_interrupted_import_is_paused_and_the_same_command_goes_on(
     file.write_text("name,user_id\n" + "".join(f"Store Visited,{name}-{number % 20}\n" for number in range(30_000)))
     command = [sys.executable, "-m", "cli.main", "import", str(file), "--json"]
     first = await asyncio.create_subprocess_exec(
-        *command, cwd=ROOT, env=platform.environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE
+        *command,
+        cwd=ROOT,
+        env=platform.environment,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        # Whoever runs the tests in the background has Ctrl-C ignored, and hands that down.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
 
     async def find() -> dict[str, Any]:
