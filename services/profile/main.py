@@ -36,7 +36,6 @@ from services.profile.store.facets import PostgresFacets
 from services.profile.store.graph import PostgresGraph
 from services.profile.store.outcomes import find_outcomes, load_generation
 from services.profile.store.views import load_newer
-from services.profile.store.visitors import PostgresVisitors
 from services.profile.upkeep import FacetFlusher, Upkeep
 
 
@@ -101,7 +100,6 @@ def _build_applying(settings: Settings, runtime: Runtime, generation: int) -> Ap
         graph=PostgresGraph(),
         facets=PostgresFacets(),
         accounts=PostgresAccounts(),
-        visitors=PostgresVisitors(),
         fold=fold,
         rules=Rules(settings.limits),
         fragment_id=runtime.identity_key.fragment_id,

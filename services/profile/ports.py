@@ -175,14 +175,6 @@ class FacetStore(Protocol):
     async def load_facets(self, tx: Tx, profile_ids: Collection[UUID]) -> dict[UUID, list[FacetRow]]: ...
 
 
-class VisitorStore(Protocol):
-    """Which anonymous ids a server has tied to somebody known."""
-
-    async def save_vouched(self, tx: Tx, addresses: Sequence[UUID]) -> None:
-        """Keep those that are new, for ever. Given sorted."""
-        ...
-
-
 class AccountStore(Protocol):
     """Accounts as all who belong to them speak of them. Locks the accounts' rows, sorted: nothing may be locked after them."""
 

@@ -2,23 +2,28 @@
 
 from collections.abc import Iterable
 from hashlib import sha256
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 from msgspec import Raw, Struct
 
 from libs.kit.ids import make_uuid8
+from services.profile.domain.graph import is_word_of_server
 from services.profile.domain.touchpoint import Touchpoint
 from services.profile.domain.traits import Said, Traits, fold_said, merge_said, read_object
 from services.profile.domain.values import NULL, encode_json, render_time, to_micros
 
+MOST_CLAIMED: Final = 100
+"""Names of traits that are only claimed; the least by name stay, so that it doesn't matter which came first."""
+
 
 class Account(Struct, array_like=True):
-    """`since_us`: the first group call that named it."""
+    """`since_us`: the first group call that named it. `claimed`: what browsers alone say of an account that is everybody's."""
 
     since_us: int
     traits: Traits
+    claimed: Traits = {}
 
 
 Accounts = dict[str, Account]
@@ -45,12 +50,19 @@ def fold_group(accounts: Accounts, account_id: str, traits: Raw, t_us: int, by: 
 
 
 def collect_grouped(applied: Iterable[tuple[UUID, Touchpoint]]) -> Grouped:
-    """All that these touchpoints, each with the fragment it is folded in, say of accounts, whichever profiles are theirs."""
+    """All that these touchpoints, each with the fragment it is folded in, say of accounts, whichever profiles are theirs.
+
+    An account is everybody's, and a website's key is no secret: what only a browser says fills in where no server has a word.
+    """
     grouped = Grouped({}, {})
     for fragment, touchpoint in applied:
         if touchpoint.kind == "group" and touchpoint.group_id is not None:
             account_id, t_us = touchpoint.group_id, to_micros(touchpoint.occurred_at)
-            fold_group(grouped.accounts, account_id, touchpoint.traits, t_us, touchpoint.id.bytes)
+            said: Accounts = {}
+            fold_group(said, account_id, touchpoint.traits, t_us, touchpoint.id.bytes)
+            if not is_word_of_server(touchpoint.identifiers[0]):
+                said[account_id] = Account(t_us, {}, _bound(said[account_id].traits))
+            grouped.accounts = merge_accounts((grouped.accounts, said))
             since_us = grouped.members.get((account_id, fragment), t_us)
             grouped.members[account_id, fragment] = min(since_us, t_us)
     return grouped
@@ -84,9 +96,15 @@ def render_accounts(accounts: Accounts) -> bytes:
 
 
 def _merge(a: Account, b: Account) -> Account:
-    return Account(min(a.since_us, b.since_us), merge_said((a.traits, b.traits)))
+    claimed = _bound(merge_said((a.claimed, b.claimed))) if a.claimed or b.claimed else {}
+    return Account(min(a.since_us, b.since_us), merge_said((a.traits, b.traits)), claimed)
+
+
+def _bound(claimed: Traits) -> Traits:
+    return claimed if len(claimed) <= MOST_CLAIMED else {name: claimed[name] for name in sorted(claimed)[:MOST_CLAIMED]}
 
 
 def _show(account_id: str, account: Account) -> dict[str, Any]:
-    traits = {name: Raw(word.value) for name, word in sorted(account.traits.items()) if word.value is not None}
+    words = {**account.claimed, **account.traits}
+    traits = {name: Raw(word.value) for name, word in sorted(words.items()) if word.value is not None}
     return {"id": account_id, "name": traits.get("name"), "since": Raw(render_time(account.since_us)), "traits": traits}

@@ -28,6 +28,7 @@ from services.profile.domain.identity import (
     resolve,
 )
 from services.profile.domain.messages import SENT, LastMessage, choose_last, read_message
+from services.profile.domain.touchpoint import NamedIdentifier
 from services.profile.domain.values import render_time
 
 
@@ -209,13 +210,17 @@ class Group(msgspec.Struct, Generic[T], eq=False):
 
 
 class LinkSeen(msgspec.Struct):
-    """A link in this batch: the greatest receipt (microseconds), and the touchpoint that named it first."""
+    """A link in this batch: the greatest receipt (microseconds), and the touchpoint that named it first.
+
+    `vouched_us`: the greatest receipt of those that tie somebody known by a server's word, not by a browser's claim.
+    """
 
     position: int
     touchpoint_id: UUID
     occurred_at: datetime
     received_us: int
     by_alias: bool
+    vouched_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,7 +310,7 @@ class Graph(Generic[T]):
         resolution = resolve(claims, self.owner.__getitem__, self.rules, said.received_us)
         group = self._unite(said, own, resolution)
         for claim in resolution.accepted:
-            self._link(said, own, claim.fragment, by_alias=claim.by_alias)
+            self._link(said, own, claim.fragment, by_alias=claim.by_alias, verified=claim.verified)
             if claim.by_alias:
                 _join_persons(group, claims[0], claim)
             else:
@@ -329,7 +334,7 @@ class Graph(Generic[T]):
                 return False
         for fragment, verified in others:
             if fragment != own:
-                self._link(said, own, fragment, by_alias=False)
+                self._link(said, own, fragment, by_alias=False, verified=verified)
                 self._see(said, nodes[fragment], group, verified=verified)
         return True
 
@@ -345,16 +350,18 @@ class Graph(Generic[T]):
                 claims[fragment] = Claim(fragment, named.kind, named.verified, by_alias=True)
         return list(claims.values())
 
-    def _link(self, said: _Said, own: UUID, other: UUID, *, by_alias: bool) -> None:
+    def _link(self, said: _Said, own: UUID, other: UUID, *, by_alias: bool, verified: bool) -> None:
         pair = (own, other) if own.int < other.int else (other, own)
         seen = self.links.get(pair)
         if seen is None:
-            self.links[pair] = LinkSeen(
+            seen = self.links[pair] = LinkSeen(
                 said.position, said.touchpoint.id, said.touchpoint.occurred_at, said.received_us, by_alias
             )
         else:
             seen.received_us = max(seen.received_us, said.received_us)
             seen.by_alias = seen.by_alias or by_alias
+        if verified and is_word_of_server(said.touchpoint.identifiers[0]):
+            seen.vouched_us = max(seen.vouched_us or 0, said.received_us)
 
     def _unite(self, said: _Said, own: UUID, resolution: Resolution[Group[T]]) -> Group[T]:
         """Make one profile of all that the accepted claims point at; this moves nodes, never data."""
@@ -403,6 +410,11 @@ class Graph(Generic[T]):
         node = Node(fragment, passed.kind, passed.value, address, epoch=passed.epoch + 1, nobodys=True)
         self.add_group(Group(compute_profile_id(fragment), fragment, said.position, {fragment: node}))
         self.epochs.append(EpochOpened(said.position, said.touchpoint.id, address, passed.fragment, node))
+
+
+def is_word_of_server(own: NamedIdentifier) -> bool:
+    """Of a touchpoint's strongest identifier: browsers' claims of who somebody is aren't verified, their own ids always are."""
+    return own.verified and own.kind not in UNKNOWN_PERSON_KINDS
 
 
 def _format(at_us: int) -> str:

@@ -5,13 +5,12 @@ profile only as far as nobody could have tied it there by a claim: see `may_see`
 """
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 
-from services.profile.domain.graph import Identifier
 from services.profile.domain.identity import ANONYMOUS_ID, UNKNOWN_PERSON_KINDS
 
 _UUID_4: Final = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-4[0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}")
@@ -48,7 +47,7 @@ class _Facets(msgspec.Struct):
     loyalty: _Points
 
 
-_seen = msgspec.json.Decoder(list[Seen])
+read_seen = msgspec.json.Decoder(list[Seen]).decode
 _facets = msgspec.json.Decoder(_Facets)
 
 
@@ -73,30 +72,32 @@ def _has_digits(text: str) -> bool:
     return len(set(text.lower()) - {"-"}) >= _FEWEST_DIGITS
 
 
-def find_vouched(identifiers: Sequence[Identifier], refused: Collection[tuple[str, str]]) -> list[UUID]:
-    """Addresses of the anonymous ids that a touchpoint ties to somebody known, not as a browser's claim.
+def is_only_anonymous(seen: Sequence[Seen]) -> bool:
+    """Such a profile opens by any of its ids: to be tied to it, one must know them."""
+    return all(one.kind == ANONYMOUS_ID for one in seen)
 
-    `refused`: (kind, value) of those of its identifiers that gave way.
+
+def may_see(seen: Sequence[Seen], address: UUID, vouched: Iterable[tuple[UUID, UUID]]) -> bool:
+    """Whether the anonymous id of this address opens the profile of somebody known, that shows these identifiers.
+
+    `vouched`: the profile's links that a server or a merge by command made and no ban voids. It does where all that is known of
+    the person hangs together with the id by such links alone: a browser's claim may have brought together anybody with anybody.
+    Once the address leads to another fragment than its first (a shared device) it opens nothing.
     """
-    own = identifiers[0]
-    if not own.verified or own.kind in UNKNOWN_PERSON_KINDS:
-        return []
-    return [one.fragment for one in identifiers[1:] if one.kind == ANONYMOUS_ID and (one.kind, one.value) not in refused]
-
-
-def may_see(identifiers: bytes, address: UUID, *, is_vouched: bool) -> bool:
-    """Whether the anonymous id of this address opens the profile that shows these identifiers.
-
-    It does where the profile has nothing but anonymous ids: to be tied to them, one must know them. And where a server said
-    whose it is, as long as nothing in the profile is only a browser's claim of who somebody is. Once the address leads to another
-    fragment than its first (a shared device, a split), what a server said of it is over.
-    """
-    seen = _seen.decode(identifiers)
-    if all(one.kind == ANONYMOUS_ID for one in seen):
-        return True
-    if not is_vouched or all(one.fragment != address for one in seen):
+    shown = {one.fragment for one in seen}
+    if address not in shown:
         return False
-    return all(one.verified for one in seen if one.kind not in UNKNOWN_PERSON_KINDS)
+    neighbours: dict[UUID, set[UUID]] = {}
+    for a, b in vouched:
+        neighbours.setdefault(a, set()).add(b)
+        neighbours.setdefault(b, set()).add(a)
+    reached, ahead = {address}, [address]
+    while ahead:
+        found = neighbours.get(ahead.pop(), set()) - reached
+        reached |= found
+        ahead += found
+    known = [one for one in seen if one.kind not in UNKNOWN_PERSON_KINDS]
+    return bool(known) and all(one.verified and one.fragment in reached for one in known)
 
 
 def show_visitor(facets: bytes) -> dict[str, Any]:

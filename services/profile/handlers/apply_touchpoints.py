@@ -18,7 +18,6 @@ from services.profile.domain.identity import Rules
 from services.profile.domain.messages import choose_last, render_last_message
 from services.profile.domain.search import compute_trait_keys
 from services.profile.domain.views import compare_facets, render_facets
-from services.profile.domain.visitors import find_vouched
 from services.profile.handlers.fold_profiles import ProfileWork
 from services.profile.handlers.metrics import EPOCHS_OPENED, MERGES, PROFILES_CREATED, REFUSALS, VERSIONS
 from services.profile.handlers.open_graph import POSITIONS_PER_TOUCHPOINT, OpenedGraph, open_graph, sort_ids
@@ -33,7 +32,6 @@ from services.profile.ports import (
     ProfileGroup,
     ProfileRow,
     TimelineEntry,
-    VisitorStore,
 )
 
 Fold: TypeAlias = Callable[[Tx, Sequence[ProfileWork]], Awaitable[None]]
@@ -56,7 +54,6 @@ class Applying:
     graph: GraphStore
     facets: FacetStore
     accounts: AccountStore
-    visitors: VisitorStore
     fold: Fold
     rules: Rules
     fragment_id: FragmentIds
@@ -204,9 +201,6 @@ async def _write(tx: Tx, groups: Sequence[ProfileGroup], batch: _Batch, applying
     if keys:
         await store.index_traits(tx, keys)
     applied = [one for group in groups for one in group.applied]
-    vouched = {address for one in applied for address in find_vouched(one.touchpoint.identifiers, one.refused)}
-    if vouched:
-        await applying.visitors.save_vouched(tx, sort_ids(vouched))
     # Last, because other profiles' workers wait for these rows.
     grouped = collect_grouped((one.fragment, one.touchpoint) for one in applied)
     if grouped.accounts:

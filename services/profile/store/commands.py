@@ -12,11 +12,12 @@ from services.profile.store.graph import encode_nodes
 _FOUNDINGS: Final = "SELECT id, founding FROM profiles WHERE id = ANY($1::uuid[])"
 _OWNERS: Final = "SELECT id, profile_id FROM fragments WHERE id = ANY($1::uuid[])"
 _SAVE_LINKS: Final = """
-INSERT INTO links (a, b, by_alias, received_max, command_id, occurred_at, applied)
-SELECT least(n.a, n.b), greatest(n.a, n.b), n.by_alias, $4, $5, $4, $6
+INSERT INTO links (a, b, by_alias, received_max, vouched_max, command_id, occurred_at, applied)
+SELECT least(n.a, n.b), greatest(n.a, n.b), n.by_alias, $4, $7, $5, $4, $6
   FROM unnest($1::uuid[], $2::uuid[], $3::boolean[]) AS n (a, b, by_alias)
     ON CONFLICT (a, b) DO UPDATE
-   SET received_max = greatest(links.received_max, excluded.received_max), by_alias = links.by_alias OR excluded.by_alias
+   SET received_max = greatest(links.received_max, excluded.received_max),
+       vouched_max = greatest(links.vouched_max, excluded.vouched_max), by_alias = links.by_alias OR excluded.by_alias
 """
 _SAVE_BANS: Final = """
 INSERT INTO bans (a, b, void_until, ban_id)
@@ -55,7 +56,9 @@ class PostgresCommands:
     async def save_regrouped(self, tx: Tx, command: Regrouped, now: datetime) -> None:
         if command.links:
             columns = (list(column) for column in zip(*command.links, strict=True))
-            await tx.execute(_SAVE_LINKS, *columns, now, command.id, command.position)
+            # Who merges vouches for it; the links of a split only keep together what was.
+            vouched = now if command.kind == "merge" else None
+            await tx.execute(_SAVE_LINKS, *columns, now, command.id, command.position, vouched)
         if command.banned:
             columns = (list(column) for column in zip(*command.banned, strict=True))
             await tx.execute(_SAVE_BANS, *columns, command.id)

@@ -66,16 +66,20 @@ UPDATE fragments AS f SET profile_id = n.profile_id FROM unnest($1::uuid[], $2::
 # A link that stands and was lately renewed is only read: its exact age matters where the pair has a ban to outlive.
 _FIND_STALE_LINKS: Final = """
 SELECT n.place::integer
-  FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[]) WITH ORDINALITY AS n (a, b, received_max, place)
+  FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::timestamptz[]) WITH ORDINALITY
+       AS n (a, b, received_max, vouched_max, place)
   LEFT JOIN links l ON l.a = n.a AND l.b = n.b
  WHERE l.a IS NULL OR n.received_max > l.received_max + interval '1 day'
+    OR (n.vouched_max IS NOT NULL AND (l.vouched_max IS NULL OR n.vouched_max > l.vouched_max + interval '1 day'))
     OR (n.received_max > l.received_max AND EXISTS (SELECT FROM bans WHERE bans.a = n.a AND bans.b = n.b))
 """
 _SAVE_LINKS: Final = """
-INSERT INTO links (a, b, received_max, by_alias, touchpoint_id, occurred_at, applied)
-SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::boolean[], $5::uuid[], $6::timestamptz[], $7::bigint[])
+INSERT INTO links (a, b, received_max, vouched_max, by_alias, touchpoint_id, occurred_at, applied)
+SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::timestamptz[], $5::boolean[], $6::uuid[], $7::timestamptz[],
+                     $8::bigint[])
     ON CONFLICT (a, b) DO UPDATE
-   SET received_max = greatest(links.received_max, excluded.received_max), by_alias = links.by_alias OR excluded.by_alias
+   SET received_max = greatest(links.received_max, excluded.received_max),
+       vouched_max = greatest(links.vouched_max, excluded.vouched_max), by_alias = links.by_alias OR excluded.by_alias
 """
 _INSERT_HISTORY: Final = """
 INSERT INTO history (applied, other_id, kind, profile_id, fragments, touchpoint_id, at)
@@ -208,11 +212,12 @@ class PostgresGraph:
             return
         pairs, seen = list(graph.links), list(graph.links.values())
         received = [from_micros(link.received_us) for link in seen]
-        places = await tx.fetch(_FIND_STALE_LINKS, [pair[0] for pair in pairs], [pair[1] for pair in pairs], received)
+        vouched = [None if link.vouched_us is None else from_micros(link.vouched_us) for link in seen]
+        places = await tx.fetch(_FIND_STALE_LINKS, [pair[0] for pair in pairs], [pair[1] for pair in pairs], received, vouched)
         stale = {row[0] - 1 for row in places} | {place for place, link in enumerate(seen) if link.by_alias}
         rows = sorted(
-            (*pairs[at], received[at], seen[at].by_alias, seen[at].touchpoint_id, seen[at].occurred_at, seen[at].position)
-            for at in stale
+            (*pairs[at], received[at], vouched[at], link.by_alias, link.touchpoint_id, link.occurred_at, link.position)
+            for at, link in ((at, seen[at]) for at in stale)
         )
         if rows:
             await tx.execute(_SAVE_LINKS, *(list(column) for column in zip(*rows, strict=True)))

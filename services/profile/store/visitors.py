@@ -1,4 +1,4 @@
-"""Anonymous ids that a server tied to somebody known."""
+"""Which links of a profile's identifiers a server, or a merge by command, vouches for. Reads only."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -6,15 +6,13 @@ from uuid import UUID
 
 from libs.kit.db import Tx
 
-_SAVE: Final = "INSERT INTO vouched_visitors (address) SELECT * FROM unnest($1::uuid[]) ON CONFLICT DO NOTHING"
+_VOUCHED: Final = """
+SELECT l.a, l.b FROM links l
+ WHERE l.a = ANY ($1::uuid[]) AND l.b = ANY ($1::uuid[]) AND l.vouched_max IS NOT NULL
+   AND NOT EXISTS (SELECT FROM bans WHERE bans.a = l.a AND bans.b = l.b AND bans.void_until >= l.vouched_max)
+"""
 
 
-class PostgresVisitors:
-    """VisitorStore over the service's own schema."""
-
-    async def save_vouched(self, tx: Tx, addresses: Sequence[UUID]) -> None:
-        await tx.execute(_SAVE, addresses)
-
-
-async def is_vouched(tx: Tx, address: UUID) -> bool:
-    return await tx.fetchval("SELECT true FROM vouched_visitors WHERE address = $1", address) is not None
+async def load_vouched(tx: Tx, fragments: Sequence[UUID]) -> list[tuple[UUID, UUID]]:
+    """Pairs among the fragments; what a ban made void isn't among them."""
+    return [(row[0], row[1]) for row in await tx.fetch(_VOUCHED, list(fragments))]

@@ -86,6 +86,7 @@ LINKS = sa.Table(
     sa.Column("occurred_at", TIMESTAMP(timezone=True), nullable=False),
     sa.Column("applied", sa.BigInteger, nullable=False),
     sa.Column("command_id", UUID, nullable=True),
+    sa.Column("vouched_max", TIMESTAMP(timezone=True), nullable=True),
     sa.CheckConstraint("a < b", name="pair_sorted"),
     sa.CheckConstraint("(touchpoint_id IS NULL) <> (command_id IS NULL)", name="one_cause"),
     sa.Index(None, "b"),
@@ -178,12 +179,6 @@ TRAIT_KEYS = sa.Table(
     sa.Column("keys", ARRAY(sa.BigInteger), nullable=False),
     sa.Index("ix_trait_keys_keys", "keys", postgresql_using="gin"),
     comment="Hashes of (trait, value), for the search by exact value; hits are compared with the view",
-)
-VOUCHED_VISITORS = sa.Table(
-    "vouched_visitors",
-    METADATA,
-    sa.Column("address", UUID, primary_key=True),
-    comment="Anonymous ids that a server named together with somebody known: only these open a known person's /v1/me",
 )
 GENERATION = sa.Table(
     "generation",

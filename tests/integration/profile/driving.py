@@ -37,7 +37,6 @@ from services.profile.store.commands import PostgresCommands
 from services.profile.store.facets import PostgresFacets
 from services.profile.store.graph import PostgresGraph
 from services.profile.store.views import load_by_address, load_by_id
-from services.profile.store.visitors import PostgresVisitors
 
 KEY = IdentityKey(b"a key for tests only, 32 bytes..")
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -121,7 +120,6 @@ def make_applying(clock: Clock) -> Applying:
         graph=PostgresGraph(),
         facets=PostgresFacets(),
         accounts=PostgresAccounts(),
-        visitors=PostgresVisitors(),
         fold=fold,
         rules=Rules(),
         fragment_id=KEY.fragment_id,

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from libs.events.touchpoints import TouchpointRecorded
-from services.profile.domain.accounts import Grouped, collect_grouped, compute_account_key, show_account
+from services.profile.domain.accounts import MOST_CLAIMED, Grouped, collect_grouped, compute_account_key, show_account
 from services.profile.store.accounts import PostgresAccounts, load_account, load_members
 from tests.integration.profile.driving import Profiles, encode_touchpoint, make_touchpoint, to_incoming
 from tests.integration.profile.running import OTHER_KEY, READ_KEY, Service
@@ -53,6 +53,20 @@ async def test_every_order_and_batching_of_group_calls_says_the_same(profiles: P
         "traits": {"name": "Acme", "plan": "gold"},
     }
     assert len(members) == 3
+
+
+async def test_what_browsers_claim_of_an_account_fills_in_where_no_server_has_a_word(profiles: Profiles) -> None:
+    """A website's key is no secret: whoever has it neither rewrites nor deletes, nor fills the account without end."""
+    claims = {"name": "Evil", "plan": None, "city": "Bonn", **{f"x{number:03}": number for number in range(300)}}
+    said = (make_group(9, "?u9", traits=claims), make_group(1, "u1", traits={"name": "Acme", "plan": "gold"}))
+    for order in (said, said[::-1]):
+        await profiles.apply(*order)
+    account, members = await read(profiles)
+    assert {name: account["traits"].get(name) for name in ("name", "plan", "city", "x000")} == {
+        "name": "Acme", "plan": "gold", "city": "Bonn", "x000": 0,
+    }  # fmt: skip
+    assert len(account["traits"]) <= MOST_CLAIMED + 2
+    assert len(members) == 2
 
 
 async def test_a_member_is_counted_once_and_moves_with_a_merge(profiles: Profiles) -> None:

@@ -152,7 +152,7 @@ async def test_keys_and_unknown_references_are_answered_with_problems(service: S
 
 async def test_a_reference_may_hold_any_character(service: Service) -> None:
     odd = make_identifier("u/ü?#%")
-    sent = msgspec.replace(make_touchpoint(1, "u1"), identifiers=(odd,))
+    sent = msgspec.structs.replace(make_touchpoint(1, "u1"), identifiers=(odd,))
     await service.send(sent)
     ref = "user_id:u%2F%C3%BC%3F%23%25"
     assert (await service.view(ref, sent))["identifiers"][0]["value"] == "u/ü?#%"

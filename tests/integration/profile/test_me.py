@@ -103,6 +103,54 @@ async def test_once_a_server_said_whose_it_is_the_visitor_reads_what_is_known(se
     assert await show(service) == NOTHING
 
 
+async def test_a_stranger_who_was_claimed_first_is_not_read_after_the_shop_named_the_visitor(service: Service) -> None:
+    """A browser ties its own id to somebody's address; then its user signs in, and the shop's server names the account."""
+    theirs = make_touchpoint(1, "e1", "c1")
+    await service.send(theirs)
+    await service.view("email:e1", theirs)
+    await reward(service, "email:e1")
+    claim, signed_in = make_visit(2, "?e1"), make_visit(3, "u9")
+    await service.send(claim)
+    await service.view("email:e1", claim)
+    await service.send(signed_in)
+    view = await service.view("user_id:u9", signed_in)
+    assert {"e1", "c1", "u9", MINE} == {one["value"] for one in view["identifiers"]}
+    assert await show(service) == NOTHING
+
+
+async def test_who_claims_another_s_address_reads_nothing_of_what_is_said_of_it_later(service: Service) -> None:
+    mine, claim, theirs = make_visit(1, "u2"), make_visit(2, "?u2", "?e1"), make_touchpoint(3, "e1")
+    await service.send(mine)
+    await service.view("user_id:u2", mine)
+    await service.send(claim)
+    await service.view("user_id:u2", claim)
+    await service.send(theirs)
+    view = await service.view("email:e1", theirs)
+    assert {one["value"] for one in view["identifiers"]} == {"u2", "e1", MINE}
+    await reward(service, "email:e1")
+    assert await show(service) == NOTHING
+
+
+async def test_what_a_split_took_apart_is_not_opened_by_a_claim_again(service: Service) -> None:
+    vouched = make_visit(1, "u1", "e1")
+    await service.send(vouched)
+    await service.view("user_id:u1", vouched)
+    await reward(service, "user_id:u1")
+    assert await show(service) == SOMETHING
+    body = {"identifier": {"kind": "anonymous_id", "value": MINE}, "reason": "another's"}
+    assert (await service.client.post("/v1/profiles/user_id:u1/split", json=body)).status_code == 200
+    claim = make_visit(2, "?u1")
+    await service.send(claim)
+    await service.view("user_id:u1", claim)
+    assert await show(service) == NOTHING
+    bans = (await service.client.get("/v1/identity/bans")).json()["items"]
+    assert (await service.client.delete(f"/v1/identity/bans/{bans[0]['id']}")).status_code == 204
+    again = make_visit(60 * 24 * 365 * 50, "?u1")
+    await service.send(again)
+    await eventually(lambda: service.view("user_id:u1"), until=lambda one: MINE in str(one["identifiers"]))
+    assert await show(service) == NOTHING
+
+
 async def test_the_second_user_of_a_device_reads_nothing_of_the_first(service: Service) -> None:
     first, second = make_visit(1, "u1"), make_visit(2, "u2")
     await service.send(first)

@@ -1,6 +1,7 @@
 """Which anonymous ids open anything, and when what they open may be shown."""
 
 import base64
+from collections.abc import Sequence
 from uuid import UUID, uuid3, uuid5
 
 import msgspec
@@ -8,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.events.touchpoints import Identifier
-from services.profile.domain.visitors import NOBODY, find_vouched, is_unguessable, may_see, show_visitor
+from services.profile.domain.visitors import NOBODY, Seen, is_only_anonymous, is_unguessable, may_see, show_visitor
 
 
 @given(st.uuids(version=4).filter(lambda drawn: len(set(drawn.hex)) >= 10))
@@ -60,41 +60,37 @@ def test_what_holds_a_time_a_name_or_a_counter_is_refused(text: str) -> None:
     assert not is_unguessable(text)
 
 
-def make_named(kind: str, number: int, *, verified: bool = True) -> Identifier:
-    return Identifier(kind, f"{kind}{number}", UUID(int=number), verified)
+def make_seen(kind: str, number: int, *, verified: bool = True) -> Seen:
+    return Seen(kind, UUID(int=number), verified)
 
 
-def test_only_a_verified_word_about_somebody_known_vouches_for_an_anonymous_id() -> None:
-    visitor = make_named("anonymous_id", 2)
-    assert find_vouched([make_named("user_id", 1), visitor], ()) == [UUID(int=2)]
-    assert find_vouched([make_named("email", 1), visitor, make_named("anonymous_id", 3)], ()) == [UUID(int=2), UUID(int=3)]
-    assert find_vouched([make_named("user_id", 1, verified=False), visitor], ()) == []
-    assert find_vouched([make_named("anonymous_id", 1), visitor], ()) == []
-    assert find_vouched([make_named("user_id", 1), make_named("device_id", 2)], ()) == []
-    assert find_vouched([make_named("user_id", 1), visitor], (("anonymous_id", "anonymous_id2"),)) == []
-    assert find_vouched([make_named("user_id", 1)], ()) == []
+VISITOR, OTHER = make_seen("anonymous_id", 1), make_seen("anonymous_id", 2)
+DEVICE, ADA, CARD = make_seen("device_id", 3), make_seen("user_id", 4), make_seen("loyalty_card", 5)
 
 
-def render(*named: Identifier) -> bytes:
-    return msgspec.json.encode([{"kind": one.kind, "fragment": one.fragment, "verified": one.verified} for one in named])
+def opens(seen: Sequence[Seen], *vouched: tuple[Seen, Seen]) -> bool:
+    return may_see(seen, VISITOR.fragment, [(a.fragment, b.fragment) for a, b in vouched])
 
 
-def test_a_profile_opens_where_no_claim_can_have_tied_the_id_to_it() -> None:
-    visitor, other = make_named("anonymous_id", 1), make_named("anonymous_id", 2)
-    device, known, claimed = make_named("device_id", 3), make_named("user_id", 4), make_named("email", 5, verified=False)
-    assert may_see(render(visitor, other), visitor.fragment, is_vouched=False)
-    assert not may_see(render(visitor, device), visitor.fragment, is_vouched=False)
-    assert not may_see(render(visitor, known), visitor.fragment, is_vouched=False)
-    assert not may_see(render(visitor, claimed), visitor.fragment, is_vouched=False)
-    assert may_see(render(visitor, known, device), visitor.fragment, is_vouched=True)
-    assert not may_see(render(visitor, known, claimed), visitor.fragment, is_vouched=True)
+def test_only_a_profile_of_nothing_but_anonymous_ids_opens_by_each_of_them() -> None:
+    assert is_only_anonymous([VISITOR, OTHER])
+    assert not is_only_anonymous([VISITOR, DEVICE])
+    assert not opens([VISITOR, DEVICE])
+    assert not opens([VISITOR, DEVICE], (VISITOR, DEVICE))
 
 
-def test_what_a_server_said_of_an_id_ends_when_it_leads_elsewhere() -> None:
-    visitor, known = make_named("anonymous_id", 1), make_named("user_id", 4)
-    moved = msgspec.structs.replace(visitor, fragment=UUID(int=9))
-    assert not may_see(render(moved, known), visitor.fragment, is_vouched=True)
-    assert may_see(render(moved), visitor.fragment, is_vouched=True)
+def test_all_that_is_known_of_the_person_hangs_together_with_the_id_by_a_server_s_word() -> None:
+    assert opens([VISITOR, ADA], (ADA, VISITOR))
+    assert opens([VISITOR, ADA, CARD], (ADA, VISITOR), (CARD, ADA))
+    assert opens([VISITOR, ADA, DEVICE, OTHER], (ADA, VISITOR))
+    assert not opens([VISITOR, ADA])
+    assert not opens([VISITOR, ADA, CARD], (ADA, VISITOR))
+    assert not opens([VISITOR, ADA, CARD], (ADA, CARD))
+    assert not opens([VISITOR, ADA, make_seen("email", 6, verified=False)], (ADA, VISITOR), (ADA, make_seen("email", 6)))
+
+
+def test_an_id_that_leads_elsewhere_opens_nobody() -> None:
+    assert not opens([make_seen("anonymous_id", 9), ADA], (ADA, make_seen("anonymous_id", 9)))
 
 
 def test_segments_tier_and_points_are_shown_and_nothing_else() -> None:

@@ -1,4 +1,4 @@
-"""Accounts as all who belong to them speak of them, and whose they are; anonymous ids that a server vouched for."""
+"""Accounts as all who belong to them speak of them, and whose they are; which links a server vouches for."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -28,15 +28,10 @@ def upgrade() -> None:
         comment="Fragments that a group call was folded in, which never changes; its members are the profiles that have those",
     )
     op.create_index("ix_account_members_fragment", "account_members", ["fragment"])
-    op.create_table(
-        "vouched_visitors",
-        sa.Column("address", UUID, nullable=False),
-        sa.PrimaryKeyConstraint("address", name="pk_vouched_visitors"),
-        comment="Anonymous ids that a server named together with somebody known: only these open a known person's /v1/me",
-    )
+    op.add_column("links", sa.Column("vouched_max", sa.TIMESTAMP(timezone=True), nullable=True))
 
 
 def downgrade() -> None:
-    op.drop_table("vouched_visitors")
+    op.drop_column("links", "vouched_max")
     op.drop_table("account_members")
     op.drop_table("accounts")
