@@ -93,7 +93,7 @@ async def merge_profiles(tx: Tx, one: Target, other: Target, command: Command, r
         raise _refuse(joined.reason)
     survivor, gone = joined.survivor, joined.absorbed
     moved = dict.fromkeys(gone.members_before, survivor.id)
-    await take_facets(tx, [survivor], applying.facets)
+    await take_facets(tx, [survivor], applying.facets, afresh=True)
     await fold_groups(tx, [survivor], (), applying)
     rows, views, outgoing = _tell([survivor], MERGED, moment)
     outgoing.append(tell_absorbed(gone, survivor.id, moment))
@@ -123,11 +123,15 @@ async def split_profile(
     position = await applying.graph.next_application(tx) << POSITIONS_PER_BATCH_BITS
     parted = part_profile(group, leaving, founded, position)
     parts = [parted.remaining, parted.departed]
-    await take_facets(tx, parts, applying.facets)
+    await take_facets(tx, parts, applying.facets, afresh=True)
     await fold_groups(tx, parts, (), applying, rebuild=True)
     for part in parts:
         part.parts |= ALL_PARTS
     rows, views, outgoing = _tell(parts, SPLIT, moment)
+    for gone, root in parted.led:
+        if gone.is_born:
+            outgoing.append(tell_absorbed(gone, root.id, moment, SPLIT))
+        rows.append(ProfileRow(gone, SPLIT if gone.is_born else (), regrouped=True))
     moved = {fragment: part.id for part in parts if part is not group for fragment in part.nodes}
     await _write(tx, rows, moved, _describe_split(parted, leaving, command, position), moment, regrouping)
     await applying.graph.index_traits(tx, {part.id: compute_trait_keys(part.core) for part in parts})

@@ -131,11 +131,11 @@ def tell_version(
     return identifiers, records
 
 
-def tell_absorbed(group: ProfileGroup, root: UUID, moment: Moment) -> Outgoing:
+def tell_absorbed(group: ProfileGroup, root: UUID, moment: Moment, causes: tuple[Cause, ...] = ("merge",)) -> Outgoing:
     """The last word of a profile that became another one's: nobody belongs to it any more."""
     group.version = next_version(group.version, moment.generation)
     group.parts = {"membership"}
-    return build_record(group, moment, causes=("merge",), members=(), absorbed_into=root)
+    return build_record(group, moment, causes=causes, members=(), absorbed_into=root)
 
 
 def build_present(profile: StoredProfile, *, probe: bool = False) -> Outgoing:
