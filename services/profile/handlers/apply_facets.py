@@ -83,7 +83,9 @@ async def apply_facets(tx: Tx, messages: Sequence[Incoming], graph: GraphStore, 
         if changed:
             await facets.mark_pending(tx, changed)
     if news.judged:
-        await facets.save_judged(tx, news.judged)
+        again = await facets.save_judged(tx, news.judged)
+        if again:
+            await facets.mark_pending(tx, again)
     return BatchResult(outcomes)
 
 

@@ -103,9 +103,9 @@ def build_record(  # noqa: PLR0913 - a record's parts, each by name
 
 
 def tell_version(
-    group: ProfileGroup, moment: Moment, causes: tuple[Cause, ...], told: Told = NOTHING_TOLD
+    group: ProfileGroup, moment: Moment, causes: tuple[Cause, ...], told: Told = NOTHING_TOLD, *, probe: bool = False
 ) -> tuple[bytes, list[Outgoing]]:
-    """Raise the version and say it; also the identifiers as shown.
+    """Raise the version and say it; also the identifiers as shown. `probe`: every facet is to judge it and to say so.
 
     One record for at most 200 touchpoints or 256 KB: more of them make several versions, each with the whole view.
     """
@@ -125,6 +125,7 @@ def tell_version(
                 members=members,
                 touchpoints=touchpoints,
                 snapshot=Raw(view),
+                probe=probe,
                 traceparent=traceparent,
             )
         )
