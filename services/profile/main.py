@@ -32,7 +32,7 @@ from services.profile.handlers.tell_profiles import build_present
 from services.profile.settings import Settings
 from services.profile.store.accounts import PostgresAccounts
 from services.profile.store.commands import PostgresCommands
-from services.profile.store.facets import PostgresFacets
+from services.profile.store.facets import PostgresFacets, find_unjudged
 from services.profile.store.graph import PostgresGraph
 from services.profile.store.outcomes import find_outcomes, load_generation
 from services.profile.store.views import load_newer
@@ -128,7 +128,9 @@ def _build_api_deps(settings: Settings, runtime: Runtime, reader: Reader, outbox
 async def load_current(tx: Tx, published: Sequence[tuple[bytes, int]]) -> list[Outgoing]:
     """For the outbox: the present records of profiles that have a higher version than was published."""
     versions = [(read_id(Id, key.decode()), version) for key, version in published]
-    return [build_present(profile) for profile in await load_newer(tx, versions)]
+    newer = await load_newer(tx, versions)
+    unjudged = await find_unjudged(tx, [profile.id for profile in newer])
+    return [build_present(profile, probe=profile.id in unjudged) for profile in newer]
 
 
 def create_app(deps: Deps) -> FastAPI:

@@ -160,8 +160,11 @@ class FacetStore(Protocol):
         """(profile, facet, key) -> (seq, body). Keeps what has a higher seq; the profiles whose facets read otherwise now."""
         ...
 
-    async def save_judged(self, tx: Tx, versions: Mapping[tuple[UUID, str], int]) -> None:
-        """(profile, facet) -> the profile version it has judged; the highest stands."""
+    async def save_judged(self, tx: Tx, versions: Mapping[tuple[UUID, str], int]) -> set[UUID]:
+        """(profile, facet) -> the profile version it has judged; the highest stands. `LEFT`: what was judged before is hidden.
+
+        The profiles of which a facet may be shown again.
+        """
         ...
 
     async def mark_pending(self, tx: Tx, profile_ids: Collection[UUID]) -> None: ...
@@ -172,7 +175,9 @@ class FacetStore(Protocol):
 
     async def find_pending(self, tx: Tx, limit: int) -> list[UUID]: ...
 
-    async def load_facets(self, tx: Tx, profile_ids: Collection[UUID]) -> dict[UUID, list[FacetRow]]: ...
+    async def load_facets(self, tx: Tx, profile_ids: Collection[UUID]) -> dict[UUID, list[FacetRow]]:
+        """What may be shown: not what was judged before the profile left others with its id."""
+        ...
 
 
 class AccountStore(Protocol):

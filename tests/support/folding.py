@@ -9,7 +9,7 @@ from uuid import UUID, uuid5
 
 from libs.events.touchpoints import TouchpointRecorded
 from services.profile.domain.traits import Refused
-from services.profile.handlers.fold_profiles import FactRows, ProfileWork, fold_rows
+from services.profile.handlers.fold_profiles import HISTORY_MAX, FactRows, ProfileWork, fold_rows
 
 SPACE = UUID(int=77)
 Applied = tuple[UUID, TouchpointRecorded]
@@ -47,6 +47,7 @@ class FoldingBook:
     keep_core: bool = True
     parts: dict[UUID, set[str]] = field(default_factory=dict)
     founded: int = 0
+    history_max: int = HISTORY_MAX
 
     async def apply(
         self,
@@ -85,7 +86,7 @@ class FoldingBook:
             )
             for profile_id in touched
         ]
-        await fold_rows(self.rows, work, sentiment=self.sentiment)
+        await fold_rows(self.rows, work, sentiment=self.sentiment, history_max=self.history_max)
         for one in work:
             self.states.update(one.changed_states)
             stored = self.profiles[one.profile_id]

@@ -41,11 +41,12 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Parted(Generic[T]):
-    """`links` hold together what only the identifier that left had linked."""
+    """`links` hold together what only the identifier that left had linked. `led`: each absorbed row and the part it leads to."""
 
     remaining: Group[T]
     departed: Group[T]
     links: tuple[Together, ...]
+    led: tuple[tuple[Group[T], Group[T]], ...]
 
 
 def join_profiles(one: Group[T], other: Group[T], rules: Rules, received_us: int) -> Joined[T] | Refused:
@@ -72,7 +73,7 @@ def part_profile(group: Group[T], leaving: Node, rows: Mapping[UUID, Group[T]], 
     """The identifier leaves with what it owns, banned from all that stays; what stays is one profile, as before.
 
     The part with the founding fragment keeps the id. `rows`: profiles that other fragments of the group founded once; the
-    part without gets such a one's id back, else a new one.
+    part without gets such a one's id back, else a new one. The rest of them lead to the part that has the fragment.
     """
     staying = {fragment: node for fragment, node in group.nodes.items() if node is not leaving}
     leaves_id = leaving.fragment != group.founding
@@ -81,6 +82,9 @@ def part_profile(group: Group[T], leaving: Node, rows: Mapping[UUID, Group[T]], 
     group.nodes = staying if leaves_id else {leaving.fragment: leaving}
     other.nodes = moving
     other.absorbed_into = None
+    led = tuple((row, other if founding in moving else group) for founding, row in rows.items() if row is not other)
+    for row, part in led:
+        row.absorbed_into = part
     for node in moving.values():
         node.membership += 1
     leaving.bans = (*(ban for ban in leaving.bans if ban.fragment not in staying), *map(Ban, sorted(staying)))
@@ -89,7 +93,7 @@ def part_profile(group: Group[T], leaving: Node, rows: Mapping[UUID, Group[T]], 
     remaining, departed = (group, other) if leaves_id else (other, group)
     links = _hold_together(remaining, leaving.person)
     leaving.person = None
-    return Parted(remaining, departed, links)
+    return Parted(remaining, departed, links, led)
 
 
 def lift_bans(node: Node, fragments: Iterable[UUID], now_us: int) -> None:

@@ -15,6 +15,9 @@ from services.profile.domain.graph import Node
 GENERATION_BITS: Final = 40
 SEGMENTS: Final = "segments"
 LOYALTY: Final = "loyalty"
+FACETS: Final = (SEGMENTS, LOYALTY)
+LEFT: Final = "left"
+"""Stands among the facets' judged versions for the version with which the id left the rest of its profile."""
 DEFAULT_PROGRAM: Final = "default"
 
 

@@ -83,7 +83,9 @@ async def apply_facets(tx: Tx, messages: Sequence[Incoming], graph: GraphStore, 
         if changed:
             await facets.mark_pending(tx, changed)
     if news.judged:
-        await facets.save_judged(tx, news.judged)
+        again = await facets.save_judged(tx, news.judged)
+        if again:
+            await facets.mark_pending(tx, again)
     return BatchResult(outcomes)
 
 
@@ -104,7 +106,7 @@ async def flush_facets(
     for group in await graph.load_groups(tx, pending):
         rendered = render_facets(rows.get(group.id, ()))
         group.parts = compare_facets(group.facets, rendered)
-        # An absorbed profile keeps its facets for the day it is split off again, but tells nothing.
+        # An absorbed profile tells nothing: the split that brings it back reads its facets anew.
         if not group.parts or not group.nodes or not group.is_born:
             continue
         group.facets = rendered

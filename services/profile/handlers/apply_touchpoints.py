@@ -135,17 +135,23 @@ def _settle_absorbed(group: ProfileGroup) -> None:
         gone.absorbed_into = group
 
 
-async def take_facets(tx: Tx, groups: Iterable[ProfileGroup], store: FacetStore) -> None:
-    """Facets that changed meanwhile become part of this version instead of making one of their own."""
+async def take_facets(tx: Tx, groups: Iterable[ProfileGroup], store: FacetStore, *, afresh: bool = False) -> None:
+    """Facets that changed meanwhile become part of this version instead of making one of their own.
+
+    `afresh`: whether any wait or not, for a profile that may have been absorbed when they came.
+    """
     told = {group.id: group for group in groups if group.stored and group.is_told}
     pending = await store.take_pending(tx, told.keys()) if told else set()
-    if not pending:
+    wanted = told.keys() if afresh else pending
+    if not wanted:
         return
-    rows = await store.load_facets(tx, pending)
-    for profile_id in pending:
+    rows = await store.load_facets(tx, wanted)
+    for profile_id in wanted:
         facets = render_facets(rows.get(profile_id, ()))
-        told[profile_id].parts |= compare_facets(told[profile_id].facets, facets)
-        told[profile_id].facets = facets
+        parts = compare_facets(told[profile_id].facets, facets)
+        if parts:
+            told[profile_id].parts |= parts
+            told[profile_id].facets = facets
 
 
 async def fold_groups(

@@ -4,7 +4,7 @@ Runs under the profiles' locks, after resolution has decided which fragment each
 that the batch names; a profile's history is read only where a merge brings it in.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 from uuid import UUID
@@ -23,6 +23,8 @@ from services.profile.store.facts import PostgresFacts
 
 _FIRST_PAGE = 16
 _NEXT_PAGE = 512
+HISTORY_MAX: Final = 20_000
+"""Rows of history read at once where profiles are counted anew: after an upgrade a poll may bring thousands of them."""
 
 
 @dataclass(slots=True)
@@ -82,8 +84,39 @@ async def fold_profiles(tx: Tx, work: Sequence[ProfileWork], *, sentiment: Calla
     await fold_rows(PostgresFacts(tx), work, sentiment=sentiment)
 
 
-async def fold_rows(rows: FactRows, work: Sequence[ProfileWork], *, sentiment: Callable[[str], str]) -> None:
+async def fold_rows(
+    rows: FactRows, work: Sequence[ProfileWork], *, sentiment: Callable[[str], str], history_max: int = HISTORY_MAX
+) -> None:
     """As `fold_profiles`, over any store of rows."""
+    for portion in _cut(work, history_max):
+        await _fold_portion(rows, portion, sentiment)
+
+
+def _cut(work: Sequence[ProfileWork], history_max: int) -> Iterator[Sequence[ProfileWork]]:
+    """Portions that read only so much history at once, or one profile's. Nearly always all is one: nothing is counted anew."""
+    portion: list[ProfileWork] = []
+    held = 0
+    for one in work:
+        history = _weigh_history(one)
+        if history and held and held + history > history_max:
+            yield portion
+            portion, held = [], 0
+        portion.append(one)
+        held += history
+    if portion:
+        yield portion
+
+
+def _weigh_history(work: ProfileWork) -> int:
+    """About how many rows are read to count what the base doesn't have."""
+    base_id, base, _ = _choose_base(work)
+    if len(base) == len(work.members):
+        return 0
+    sides = ((work.profile_id, work.own_before, work.totals), *work.absorbed)
+    return len(work.members) - len(base) + sum(_weigh(side) for side in sides if side[0] != base_id)
+
+
+async def _fold_portion(rows: FactRows, work: Sequence[ProfileWork], sentiment: Callable[[str], str]) -> None:
     batch = [_open(one, sentiment) for one in work]
     await _load_facts(rows, batch)
     await _settle_facts(rows, batch)

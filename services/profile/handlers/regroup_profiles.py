@@ -26,7 +26,7 @@ from services.profile.domain.regrouping import (
 )
 from services.profile.domain.search import compute_trait_keys
 from services.profile.domain.view import ALL_PARTS
-from services.profile.domain.views import render_view
+from services.profile.domain.views import LEFT, next_version, render_view
 from services.profile.errors import (
     BanNotFound,
     IdentifierNotHeld,
@@ -93,7 +93,7 @@ async def merge_profiles(tx: Tx, one: Target, other: Target, command: Command, r
         raise _refuse(joined.reason)
     survivor, gone = joined.survivor, joined.absorbed
     moved = dict.fromkeys(gone.members_before, survivor.id)
-    await take_facets(tx, [survivor], applying.facets)
+    await take_facets(tx, [survivor], applying.facets, afresh=True)
     await fold_groups(tx, [survivor], (), applying)
     rows, views, outgoing = _tell([survivor], MERGED, moment)
     outgoing.append(tell_absorbed(gone, survivor.id, moment))
@@ -123,11 +123,18 @@ async def split_profile(
     position = await applying.graph.next_application(tx) << POSITIONS_PER_BATCH_BITS
     parted = part_profile(group, leaving, founded, position)
     parts = [parted.remaining, parted.departed]
-    await take_facets(tx, parts, applying.facets)
+    if parted.departed is group:
+        # It took the id along, but what was said of the id is what both were: hidden until it is judged alone.
+        await applying.facets.save_judged(tx, {(group.id, LEFT): next_version(group.version, moment.generation)})
+    await take_facets(tx, parts, applying.facets, afresh=True)
     await fold_groups(tx, parts, (), applying, rebuild=True)
     for part in parts:
         part.parts |= ALL_PARTS
-    rows, views, outgoing = _tell(parts, SPLIT, moment)
+    rows, views, outgoing = _tell(parts, SPLIT, moment, probed=group if parted.departed is group else None)
+    for gone, root in parted.led:
+        if gone.is_born:
+            outgoing.append(tell_absorbed(gone, root.id, moment, SPLIT))
+        rows.append(ProfileRow(gone, SPLIT if gone.is_born else (), regrouped=True))
     moved = {fragment: part.id for part in parts if part is not group for fragment in part.nodes}
     await _write(tx, rows, moved, _describe_split(parted, leaving, command, position), moment, regrouping)
     await applying.graph.index_traits(tx, {part.id: compute_trait_keys(part.core) for part in parts})
@@ -247,13 +254,13 @@ def _check_shown(targets: Sequence[Target], anchors: Sequence[UUID], groups: Seq
 
 
 def _tell(
-    groups: Sequence[ProfileGroup], causes: tuple[Cause, ...], moment: Moment
+    groups: Sequence[ProfileGroup], causes: tuple[Cause, ...], moment: Moment, *, probed: ProfileGroup | None = None
 ) -> tuple[list[ProfileRow], list[bytes], list[Outgoing]]:
     rows: list[ProfileRow] = []
     views: list[bytes] = []
     outgoing: list[Outgoing] = []
     for group in groups:
-        identifiers, records = tell_version(group, moment, causes)
+        identifiers, records = tell_version(group, moment, causes, probe=group is probed)
         rows.append(ProfileRow(group, causes, regrouped=True, identifiers=identifiers))
         views.append(render_view(group.id, group.version, moment.text, identifiers, group.core, group.facets))
         outgoing += records

@@ -103,9 +103,9 @@ def build_record(  # noqa: PLR0913 - a record's parts, each by name
 
 
 def tell_version(
-    group: ProfileGroup, moment: Moment, causes: tuple[Cause, ...], told: Told = NOTHING_TOLD
+    group: ProfileGroup, moment: Moment, causes: tuple[Cause, ...], told: Told = NOTHING_TOLD, *, probe: bool = False
 ) -> tuple[bytes, list[Outgoing]]:
-    """Raise the version and say it; also the identifiers as shown.
+    """Raise the version and say it; also the identifiers as shown. `probe`: every facet is to judge it and to say so.
 
     One record for at most 200 touchpoints or 256 KB: more of them make several versions, each with the whole view.
     """
@@ -125,17 +125,18 @@ def tell_version(
                 members=members,
                 touchpoints=touchpoints,
                 snapshot=Raw(view),
+                probe=probe,
                 traceparent=traceparent,
             )
         )
     return identifiers, records
 
 
-def tell_absorbed(group: ProfileGroup, root: UUID, moment: Moment) -> Outgoing:
+def tell_absorbed(group: ProfileGroup, root: UUID, moment: Moment, causes: tuple[Cause, ...] = ("merge",)) -> Outgoing:
     """The last word of a profile that became another one's: nobody belongs to it any more."""
     group.version = next_version(group.version, moment.generation)
     group.parts = {"membership"}
-    return build_record(group, moment, causes=("merge",), members=(), absorbed_into=root)
+    return build_record(group, moment, causes=causes, members=(), absorbed_into=root)
 
 
 def build_present(profile: StoredProfile, *, probe: bool = False) -> Outgoing:

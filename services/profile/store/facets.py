@@ -5,7 +5,7 @@ from typing import Final
 from uuid import UUID
 
 from libs.kit.db import Tx
-from services.profile.domain.views import FacetRow
+from services.profile.domain.views import FACETS, LEFT, FacetRow
 
 _SAVE: Final = """
 INSERT INTO facets AS f (profile_id, facet, key, seq, body)
@@ -23,6 +23,28 @@ SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[])
     ON CONFLICT (profile_id, facet) DO UPDATE SET profile_version = excluded.profile_version
  WHERE f.profile_version < excluded.profile_version
 """
+_NEWLY_JUDGED: Final = """
+SELECT l.profile_id
+  FROM unnest($1::uuid[], $2::text[], $3::bigint[]) AS n (profile_id, facet, version)
+  JOIN facet_versions l ON l.profile_id = n.profile_id AND l.facet = $4 AND l.profile_version <= n.version
+  LEFT JOIN facet_versions f ON f.profile_id = n.profile_id AND f.facet = n.facet
+ WHERE n.facet <> $4 AND coalesce(f.profile_version, 0) < l.profile_version
+"""
+_LOAD: Final = """
+SELECT f.profile_id, f.facet, f.key, f.body
+  FROM facets f
+  LEFT JOIN facet_versions l ON l.profile_id = f.profile_id AND l.facet = $2
+  LEFT JOIN facet_versions v ON v.profile_id = f.profile_id AND v.facet = f.facet
+ WHERE f.profile_id = ANY($1::uuid[]) AND (l.profile_id IS NULL OR v.profile_version >= l.profile_version)
+"""
+_UNJUDGED: Final = """
+SELECT l.profile_id FROM facet_versions l
+ WHERE l.profile_id = ANY($1::uuid[]) AND l.facet = $2
+   AND EXISTS (SELECT FROM unnest($3::text[]) AS n (facet)
+                WHERE NOT EXISTS (SELECT FROM facet_versions v
+                                   WHERE v.profile_id = l.profile_id AND v.facet = n.facet
+                                     AND v.profile_version >= l.profile_version))
+"""
 _MARK: Final = "INSERT INTO facets_pending (profile_id) SELECT id FROM unnest($1::uuid[]) AS id ON CONFLICT DO NOTHING"
 _TAKE: Final = "DELETE FROM facets_pending WHERE profile_id = ANY($1::uuid[]) RETURNING profile_id"
 
@@ -38,9 +60,12 @@ class PostgresFacets:
         taken = [(row[0], row[1], row[2]) for row in saved]
         return {key[0] for key in taken if before.get(key, b"") != rows[key][1]}
 
-    async def save_judged(self, tx: Tx, versions: Mapping[tuple[UUID, str], int]) -> None:
+    async def save_judged(self, tx: Tx, versions: Mapping[tuple[UUID, str], int]) -> set[UUID]:
         keys = sorted(versions)
-        await tx.execute(_SAVE_JUDGED, [key[0] for key in keys], [key[1] for key in keys], [versions[key] for key in keys])
+        columns = [key[0] for key in keys], [key[1] for key in keys], [versions[key] for key in keys]
+        judged = {row[0] for row in await tx.fetch(_NEWLY_JUDGED, *columns, LEFT)}
+        await tx.execute(_SAVE_JUDGED, *columns)
+        return judged
 
     async def mark_pending(self, tx: Tx, profile_ids: Collection[UUID]) -> None:
         await tx.execute(_MARK, sorted(profile_ids))
@@ -53,10 +78,14 @@ class PostgresFacets:
 
     async def load_facets(self, tx: Tx, profile_ids: Collection[UUID]) -> dict[UUID, list[FacetRow]]:
         found: dict[UUID, list[FacetRow]] = {}
-        statement = "SELECT profile_id, facet, key, body FROM facets WHERE profile_id = ANY($1::uuid[])"
-        for profile_id, facet, key, body in await tx.fetch(statement, list(profile_ids)):
+        for profile_id, facet, key, body in await tx.fetch(_LOAD, list(profile_ids), LEFT):
             found.setdefault(profile_id, []).append(FacetRow(facet, key, body))
         return found
+
+
+async def find_unjudged(tx: Tx, profile_ids: Collection[UUID]) -> set[UUID]:
+    """Those that left the rest of their profile, and that not all facets have judged since."""
+    return {row[0] for row in await tx.fetch(_UNJUDGED, list(profile_ids), LEFT, list(FACETS))}
 
 
 async def load_judged(tx: Tx, profile_ids: Collection[UUID]) -> dict[UUID, dict[str, int]]:

@@ -1,17 +1,20 @@
 """The store of rows on PostgreSQL, and the whole fold on it against the plain reference."""
 
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from libs.events.touchpoints import TouchpointRecorded
 from libs.kit.db import Database
+from libs.orders.statements import OrderStatement
 from services.profile.adapters.sentiment import VaderSentiment
+from services.profile.domain.state import encode_packed
 from services.profile.handlers.fold_profiles import FactRows, ProfileWork, fold_profiles
 from services.profile.store.facts import PostgresFacts
 from tests.builders.touchpoints import make_fragment, make_touchpoint
@@ -85,3 +88,52 @@ async def test_a_batch_folds_many_profiles_at_once_and_mentions_get_vaders_score
         assert b'"web":{"page_views":1,"sessions":1,' in one.core
         assert list(one.changed_states) == list(one.members)
         assert {"web", "social"} <= one.parts
+
+
+class WatchedFacts(PostgresFacts):
+    """`read`: how many rows of history each statement brought."""
+
+    def __init__(self, tx: Any) -> None:
+        super().__init__(tx)
+        self.read: list[int] = []
+
+    async def load_fragments(self, fragments: Collection[UUID]) -> Iterable[tuple[UUID, int, bytes, bytes]]:
+        found = list(await super().load_fragments(fragments))
+        self.read.append(len(found))
+        return found
+
+    async def load_sessions(self, fragments: Collection[UUID]) -> Iterable[tuple[UUID, int, int]]:
+        found = list(await super().load_sessions(fragments))
+        self.read.append(len(found))
+        return found
+
+
+async def test_profiles_counted_anew_are_read_a_few_at_a_time(database: Database) -> None:
+    names = [f"u{number}" for number in range(9)]
+    owners = {name: make_fragment("user_id", name) for name in names}
+
+    def tell(number: int, name: str) -> tuple[UUID, TouchpointRecorded]:
+        by, order = (f"user_id:{name}",), OrderStatement(step="completed", order_id=f"o{number}", currency="EUR", amount="10")
+        return owners[name], make_touchpoint(number, name="Order Completed", channel="web", by=by, at=number * 90, order=order)
+
+    # The last has more than a portion's worth; it is read alone.
+    before = [tell(100 * place + number, name) for place, name in enumerate(names) for number in range(4 if name != "u8" else 30)]
+    after = [tell(100 * place + 99, name) for place, name in enumerate(names)]
+    async with database.transaction() as tx:
+        rows = WatchedFacts(tx)
+        book = FoldingBook(rows, history_max=20)
+        await book.apply(before)
+        assert rows.read == []
+        for stored in book.profiles.values():
+            stored.totals = encode_packed([1, *msgspec.msgpack.decode(stored.totals)[1:]])
+        await book.apply(after)
+        # Each one's latest session is in its state.
+        assert sum(rows.read) == len(before) + len(before) - len(names)
+        assert sorted(rows.read)[-2:] == [29, 30]
+        assert all(count <= 20 for count in sorted(rows.read)[:-2])
+        for owner in owners.values():
+            mine: list[Any] = [(one, ()) for fragment, one in before + after if fragment == owner]
+            assert book.view(owner) == compute_core(mine, score_by_length_exactly)
+        rows.read.clear()
+        await book.apply([tell(98, "u0")])
+        assert rows.read == []

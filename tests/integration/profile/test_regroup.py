@@ -10,6 +10,8 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from libs.events import codec
+from libs.events.profiles import ProfileChanged
 from services.profile.errors import (
     BanNotFound,
     IdentifierNotHeld,
@@ -19,13 +21,18 @@ from services.profile.errors import (
     ProfileNotFound,
     SameProfile,
 )
+from services.profile.handlers.tell_profiles import build_present
+from services.profile.main import load_current
+from services.profile.store.views import load_present
 from tests.integration.profile.driving import (
     Profiles,
     make_identifier,
     make_identify,
     make_order,
     make_touchpoint,
+    to_incoming,
 )
+from tests.integration.profile.running import make_balance, make_edge, make_judged
 from tests.integration.profile.test_delivery import NAMES, SCORE, make_history
 from tests.support.profile_reference import ProfileReference
 
@@ -249,3 +256,112 @@ async def test_after_any_merges_and_splits_each_view_is_what_its_own_identifiers
         else:
             for member in ("aggregates", "first_seen_at", "last_seen_at"):
                 assert found[member] == wanted[member]
+
+
+def shown_facets(view: dict[str, Any]) -> tuple[list[str], int]:
+    """A profile of which nobody ever said anything has none stored."""
+    return [one["id"] for one in view.get("segments", ())], view["loyalty"]["balance"] if "loyalty" in view else 0
+
+
+async def test_what_is_said_of_an_absorbed_profile_shows_when_it_is_split_off_again(profiles: Profiles) -> None:
+    await two_customers(profiles)
+    one, other = await view_of(profiles, "u1"), await view_of(profiles, "e1")
+    await profiles.apply_facets(make_edge(other["id"], "vip", 1), make_balance(other["id"], 1, 120))
+    await profiles.flush()
+    assert shown_facets(await view_of(profiles, "e1")) == (["vip"], 120)
+    await profiles.merge("u1", "e1")
+    await profiles.apply_facets(make_edge(other["id"], "vip", 2, entered=False), make_balance(other["id"], 2, 0))
+    assert await profiles.flush() == []
+    profiles.log.clear()
+    made, _ = await profiles.split("u1", "e1")
+    assert shown_facets(await view_of(profiles, "e1")) == ([], 0)
+    assert shown_facets(msgspec.json.decode(made.other or b"")) == ([], 0)
+    told = {record.profile_id: record for record in profiles.told()}
+    assert shown_facets(msgspec.json.decode(told[other["id"]].snapshot)) == ([], 0)
+    assert {"segments", "loyalty"} <= set(told[other["id"]].parts)
+    assert not {"segments", "loyalty"} & set(told[one["id"]].parts)
+
+
+async def test_ids_of_profiles_merged_before_lead_to_the_part_that_has_their_founder(profiles: Profiles) -> None:
+    ids = {}
+    for number, name in enumerate(("u1", "e1", "e2", "x1")):
+        await profiles.apply(make_touchpoint(number, name))
+        ids[name] = (await view_of(profiles, name))["id"]
+    await profiles.merge("e2", "x1")
+    for name in ("e1", "e2"):
+        await profiles.merge("u1", name)
+    profiles.log.clear()
+    await profiles.split("u1", "u1")  # the founder takes the id along, and e1's leads what stays
+    wanted = {ids["u1"]: None, ids["e1"]: None, ids["e2"]: ids["e1"], ids["x1"]: ids["e1"]}
+    assert dict(await profiles.fetch("SELECT id, absorbed_into FROM profiles")) == wanted
+    assert {record.profile_id: record.absorbed_into for record in profiles.told()} == wanted
+    await profiles.split("e1", "e2")  # its own id comes back, and x1's, which was merged into it, stays with e1
+    wanted[ids["e2"]] = None
+    assert dict(await profiles.fetch("SELECT id, absorbed_into FROM profiles")) == wanted
+    async with profiles.database.connection() as connection:
+        present = [codec.decode(to_incoming(build_present(one))) for one in await load_present(connection, list(wanted))]
+    last = {record.profile_id: record for record in sorted(profiles.told(), key=lambda record: record.version)}
+    for record in present:
+        assert isinstance(record, ProfileChanged)
+        told = last[record.profile_id]
+        assert (record.absorbed_into, record.version) == (wanted[record.profile_id], told.version)
+        assert record.absorbed_into == told.absorbed_into
+        assert record.causes == told.causes
+
+
+async def test_who_leaves_with_the_id_shows_no_facet_that_was_judged_of_both(profiles: Profiles) -> None:
+    await profiles.apply(make_touchpoint(1, "u1", "e1"))
+    founder = await view_of(profiles, "u1")
+    await profiles.apply_facets(make_edge(founder["id"], "vip", 1), make_balance(founder["id"], 1, 120))
+    await profiles.apply_facets(make_judged(founder["id"], 1))
+    await profiles.flush()
+    profiles.log.clear()
+    made, _ = await profiles.split("u1", "u1")
+    left, rest = await view_of(profiles, "u1"), await view_of(profiles, "e1")
+    assert made.other_id == left["id"] == founder["id"]
+    assert (shown_facets(left), shown_facets(rest)) == (([], 0), ([], 0))
+    # Whoever sees nothing to change stays silent, so they are asked; the rest is told as ever.
+    assert {record.profile_id: record.probe for record in profiles.told()} == {left["id"]: True, rest["id"]: False}
+    # What was judged before, however late it comes, is still of both.
+    await profiles.apply_facets(make_balance(left["id"], 2, 130, profile_version=2), make_judged(left["id"], 2))
+    await profiles.apply(make_touchpoint(2, "u1"))
+    await profiles.flush()
+    assert shown_facets(await view_of(profiles, "u1")) == ([], 0)
+    # Each facet comes back when it has judged, though it says what it said before.
+    await profiles.apply_facets(make_judged(left["id"], left["version"]))
+    await profiles.flush()
+    assert shown_facets(await view_of(profiles, "u1")) == (["vip"], 0)
+    await profiles.apply_facets(make_balance(left["id"], 3, 130, profile_version=left["version"]))
+    await profiles.flush()
+    judged = await view_of(profiles, "u1")
+    assert shown_facets(judged) == (["vip"], 130)
+    await profiles.apply_facets(make_judged(left["id"], judged["version"]))
+    assert await profiles.flush() == []
+
+
+async def test_who_stays_with_the_id_keeps_its_facets(profiles: Profiles) -> None:
+    await profiles.apply(make_touchpoint(1, "u1", "e1"))
+    before = await view_of(profiles, "u1")
+    await profiles.apply_facets(make_edge(before["id"], "vip", 1), make_balance(before["id"], 1, 120))
+    await profiles.split("u1", "e1")
+    assert shown_facets(await view_of(profiles, "u1")) == (["vip"], 120)
+    assert shown_facets(await view_of(profiles, "e1")) == ([], 0)
+    assert not any(record.probe for record in profiles.told())
+
+
+async def test_a_split_told_late_asks_too(profiles: Profiles) -> None:
+    await profiles.apply(make_touchpoint(1, "u1", "e1"))
+    founder = (await view_of(profiles, "u1"))["id"]
+
+    async def probes() -> list[bool]:
+        async with profiles.database.connection() as connection:
+            records = [codec.decode(to_incoming(one)) for one in await load_current(connection, [(str(founder).encode(), 1)])]
+        return [isinstance(record, ProfileChanged) and record.probe for record in records]
+
+    await profiles.split("u1", "u1")
+    await profiles.apply(make_touchpoint(2, "u1"))
+    version = (await view_of(profiles, "u1"))["version"]
+    await profiles.apply_facets(make_judged(founder, version))
+    assert await probes() == [True]
+    await profiles.apply_facets(make_balance(founder, 1, 0, profile_version=version))
+    assert await probes() == [False]
