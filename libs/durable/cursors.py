@@ -21,6 +21,9 @@ SortValue = str | int | float | bool | None
 DEFAULT_LIMIT: Final = 50
 MAX_LIMIT: Final = 500
 _MAX_CURSOR_LENGTH: Final = 2000
+_LEAST_INTEGER: Final = -(1 << 63)
+_MOST_INTEGER: Final = (1 << 63) - 1
+"""What PostgreSQL's bigint holds: no list is sorted by more."""
 _decode = msgspec.json.Decoder(list[SortValue]).decode
 
 
@@ -58,11 +61,12 @@ def decode_cursor(cursor: str, *types: Callable[[Any], Any]) -> tuple[Any, ...]:
     try:
         padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
         values = _decode(base64.b64decode(padded, altchars=b"-_", validate=True))
-        if not types:
-            return tuple(values)
-        return tuple(convert(value) for convert, value in zip(types, values, strict=True))
+        found = tuple(convert(value) for convert, value in zip(types, values, strict=True)) if types else tuple(values)
     except (ValueError, TypeError, AttributeError, OverflowError, binascii.Error, msgspec.DecodeError) as error:
         raise InvalidCursor from error
+    if any(isinstance(value, int) and not _LEAST_INTEGER <= value <= _MOST_INTEGER for value in found):
+        raise InvalidCursor
+    return found
 
 
 def cut_page(rows: Sequence[T], limit: int, to_values: Callable[[T], Sequence[SortValue | UUID | datetime]]) -> Page[T]:

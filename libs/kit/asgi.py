@@ -191,7 +191,8 @@ class Edge:
         if isinstance(answer, Internal):
             _log.error("request_failed", method=scope["method"], route=_template(scope, None), exc_info=error)
         elif isinstance(answer, Unavailable):
-            _log.warning("request_unavailable", method=scope["method"], route=_template(scope, None), reason=type(error).__name__)
+            reason = type(error.__cause__ or error).__name__
+            _log.warning("request_unavailable", method=scope["method"], route=_template(scope, None), reason=reason)
 
     def _measure(self, scope: Scope, raw: RawRoute | None, status: int, seconds: float) -> None:
         method = scope["method"] if scope["method"] in _METHODS else "OTHER"

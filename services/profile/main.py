@@ -122,6 +122,7 @@ def _build_api_deps(settings: Settings, runtime: Runtime, reader: Reader, outbox
         region=settings.platform.default_region,
         outbox=outbox,
         regrouping=regrouping,
+        longest_stream_s=settings.longest_stream_s,
     )
 
 

@@ -19,3 +19,5 @@ class Settings(ServiceSettings):
     """A changed facet waits this long, at most twice as long, for a change of the profile or another facet to go with."""
     read_batch_max: int = Field(default=256, ge=1)
     """Profile reads that are waiting at the same moment and share one statement."""
+    longest_stream_s: float = Field(default=3600.0, gt=0)
+    """A stream of all profiles that takes longer is cut: it keeps one moment of the whole database. `?after=` resumes it."""

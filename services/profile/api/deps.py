@@ -14,7 +14,10 @@ from services.profile.handlers.regroup_profiles import Regrouping
 
 @dataclass(frozen=True, slots=True)
 class ApiDeps:
-    """`env` is the installation's: in `local` a loopback caller may see the page without a key. `region`: for phone numbers."""
+    """`env` is the installation's: in `local` a loopback caller may see the page without a key. `region`: for phone numbers.
+
+    `longest_stream_s`: a stream of all views that takes longer is cut.
+    """
 
     database: Database
     publisher: Publisher
@@ -27,3 +30,4 @@ class ApiDeps:
     region: str
     outbox: Outbox
     regrouping: Regrouping
+    longest_stream_s: float

@@ -55,8 +55,9 @@ IfMatch = Annotated[
     Header(
         alias="If-Match",
         description="The ETag of the view that the edit is based on; 412 `precondition_failed` where the profile has another "
-        "version when the edit is accepted. What comes in between that moment and its application isn't looked at.",
-        examples=['"42"'],
+        "version, or another profile answers, when the edit is accepted. What comes in between that moment and its application "
+        "isn't looked at.",
+        examples=['"5b1f0e0a-6c1d-8a54-9d8e-0d4f6f2f7f10-42"'],
     ),
 ]
 _traits = msgspec.json.Decoder(dict[str, Raw])
@@ -224,12 +225,13 @@ async def _append(deps: ApiDeps, command: _Command, build: Build) -> UUID:
     if command.key is not None:
         message_id = f"{command.caller}:{command.key}:{command.input_hash.hex()[:16]}"
     touchpoint_id = compute_touchpoint_id(SOURCE, message_id)
-    if command.if_match is not None and not is_expected(command.if_match, profile.version):
+    etag = render_etag(profile.id, profile.version)
+    if command.if_match is not None and not is_expected(command.if_match, etag):
         # A repetition whose first try was applied, but not answered: the version it was based on is gone by its own doing.
         if command.key is not None and await _is_applied(deps, touchpoint_id):
             return touchpoint_id
         raise PreconditionFailed(
-            f"The profile has version {profile.version} by now.", headers={"ETag": render_etag(profile.version)}
+            f"The reference leads to version {profile.version} of profile {profile.id} by now.", headers={"ETag": etag}
         )
     owner = choose_identifier(profile.identifiers, profile.founding, parsed if isinstance(parsed, tuple) else None)
     if owner is None:
@@ -293,7 +295,7 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
         },
     },
     412: {
-        "description": "`If-Match` names another version than the profile has; the ETag is the present one.",
+        "description": "`If-Match` names another version than the profile has, or another profile; the ETag is the present one.",
         "content": {
             "application/problem+json": {
                 "schema": {"$ref": "#/components/schemas/Problem"},
@@ -301,7 +303,7 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
                     "type": "urn:rapport:problem:precondition_failed",
                     "title": "The resource has changed",
                     "status": 412,
-                    "detail": "The profile has version 43 by now.",
+                    "detail": "The reference leads to version 43 of profile 5b1f0e0a-6c1d-8a54-9d8e-0d4f6f2f7f10 by now.",
                     "code": "precondition_failed",
                 },
             }

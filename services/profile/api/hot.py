@@ -1,11 +1,13 @@
 """The hot routes, outside the framework: one profile by any reference, and all of them as a stream."""
 
 import asyncio
+from collections.abc import Coroutine
 from typing import Any, Final
 from urllib.parse import parse_qsl
 from uuid import UUID
 
 from fastapi import FastAPI
+from starlette.requests import ClientDisconnect
 
 from libs.kit.db import Tx
 from libs.kit.errors import FieldError, Invalid
@@ -34,7 +36,7 @@ def add_hot_routes(app: FastAPI, deps: ApiDeps) -> None:
         found = await deps.reader.get(scope["path_params"]["ref"], parse_wait(query) if query else NO_WAIT)
         headers = [(name.lower().encode(), value.encode()) for name, value in found.headers.items()]
         known = get_header(scope, b"if-none-match")
-        if known is not None and is_unchanged(known, found.profile.version):
+        if known is not None and is_unchanged(known, found.headers["ETag"]):
             await send({"type": "http.response.start", "status": 304, "headers": headers})
             await send({"type": "http.response.body", "body": b""})
             return
@@ -42,7 +44,7 @@ def add_hot_routes(app: FastAPI, deps: ApiDeps) -> None:
 
     running = 0
 
-    async def stream_profiles(scope: Scope, _receive: Receive, send: Send) -> None:
+    async def stream_profiles(scope: Scope, receive: Receive, send: Send) -> None:
         nonlocal running
         authorise_scope(scope, deps.access, "profiles:read")
         after = _parse_after(scope["query_string"])
@@ -51,10 +53,14 @@ def add_hot_routes(app: FastAPI, deps: ApiDeps) -> None:
             raise TooManyStreams(detail, headers={"Retry-After": "10"})
         running += 1
         try:
-            async with deps.database.snapshot() as snapshot:
-                await stream_views(snapshot, after, send, _LONGEST_STALL_S)
+            async with asyncio.timeout(deps.longest_stream_s):
+                await _run_while_connected(stream(after, send), receive)
         finally:
             running -= 1
+
+    async def stream(after: UUID, send: Send) -> None:
+        async with deps.database.snapshot() as snapshot:
+            await stream_views(snapshot, after, send, _LONGEST_STALL_S)
 
     add_raw_route(app, "/v1/profiles/stream", ["GET"], stream_profiles, _STREAM)
     add_raw_route(app, "/v1/profiles/{ref}", ["GET"], read_profile, _READ)
@@ -72,6 +78,26 @@ async def stream_views(snapshot: Tx, after: UUID, send: Send, longest_stall_s: f
             await send({"type": "http.response.body", "body": lines, "more_body": True})
         after = page[-1].id
     await send({"type": "http.response.body", "body": b""})
+
+
+async def _run_while_connected(work: Coroutine[Any, Any, None], receive: Receive) -> None:
+    """Raises ClientDisconnect as soon as the client goes away: nothing that is sent from then on says so."""
+    working, watching = asyncio.create_task(work), asyncio.create_task(_wait_for_disconnect(receive))
+    try:
+        await asyncio.wait((working, watching), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientDisconnect
+        await working
+    finally:
+        working.cancel()
+        watching.cancel()
+        # Only when both have ended is the connection back in its pool.
+        await asyncio.gather(working, watching, return_exceptions=True)
+
+
+async def _wait_for_disconnect(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def _parse_after(query: bytes) -> UUID:
@@ -101,6 +127,7 @@ WAIT_PARAMETERS: Final = [
     ),
 ]
 _REF: Final = _parameter("ref", "A profile id, or `kind:value` percent-encoded (`email:ada%40example.com`).", "path")
+_ETAG_EXAMPLE: Final = '"5b1f0e0a-6c1d-8a54-9d8e-0d4f6f2f7f10-42"'
 _VIEW_EXAMPLE: Final = {
     "id": "5b1f0e0a-6c1d-8a54-9d8e-0d4f6f2f7f10",
     "version": 42,
@@ -117,15 +144,25 @@ _READ: Final[dict[str, Any]] = {
     "parameters": [
         _REF,
         *WAIT_PARAMETERS,
-        _parameter("If-None-Match", 'The ETag of what the caller has (`"42"`): 304 while that is the present version.', "header"),
+        _parameter(
+            "If-None-Match",
+            "The ETag of what the caller has: 304 while that is the present version of the profile that answers.",
+            "header",
+            example=_ETAG_EXAMPLE,
+        ),
     ],
     "responses": {
         "200": {
-            "description": "The view as of `version` (also the ETag)",
-            "headers": {"ETag": {"description": "The version, in quotes.", "schema": {"type": "string", "example": '"42"'}}},
+            "description": "The view as of `version`",
+            "headers": {
+                "ETag": {
+                    "description": "The profile's id and the version, with a hyphen between, in quotes.",
+                    "schema": {"type": "string", "example": _ETAG_EXAMPLE},
+                }
+            },
             "content": {"application/json": {"schema": {"type": "object"}, "example": _VIEW_EXAMPLE}},
         },
-        "304": {"description": "The version named in `If-None-Match` is the present one"},
+        "304": {"description": "The version named in `If-None-Match` is the present one of the profile that answers"},
     },
 }
 _STREAM: Final[dict[str, Any]] = {
@@ -134,8 +171,8 @@ _STREAM: Final[dict[str, Any]] = {
     "description": "In the order of ids, as all of them stand at the moment that `Rapport-Snapshot-At` names, whatever changes "
     "meanwhile. The `id` of the last whole line is the cursor: `after` goes on behind it, with a snapshot of its own; a profile "
     "that was merged in between may then stand in what was read before as well. A stream that is complete ends properly; one "
-    "that is cut doesn't end its chunks. At most two run at once in a process, and a reader who takes nothing for 30 seconds "
-    "is cut off. Needs scope `profiles:read`.",
+    "that is cut doesn't end its chunks. At most two run at once in a process, and a reader who takes nothing for 30 seconds, "
+    "or takes longer than an hour (`PROFILE_LONGEST_STREAM_S`), is cut off. Needs scope `profiles:read`.",
     "security": [{"api_key": []}],
     "parameters": [_parameter("after", "The `id` of the last line already read.", format="uuid")],
     "responses": {

@@ -81,7 +81,7 @@ def build_identity_router(deps: ApiDeps) -> APIRouter:
     @router.get("/identity/bans")
     async def list_bans(_: Reads, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None) -> Response:
         """Bans in force: identifiers that were split off, and from what they are kept, newest first."""
-        before = max(0, min(decode_cursor(cursor, int)[0], LAST_APPLIED)) if cursor else LAST_APPLIED
+        before = decode_cursor(cursor, int)[0] if cursor else LAST_APPLIED
         async with deps.database.connection() as connection:
             rows = await load_bans(connection, before, limit + 1)
             described = await describe_fragments(connection, {one for row in rows for one in (row[5], *row[6])})

@@ -7,9 +7,10 @@ import msgspec
 from fastapi import FastAPI
 
 from libs.kit.auth import Source
-from libs.kit.errors import FieldError, Invalid, RapportError
-from libs.kit.http import Message, Receive, Scope, Send, add_raw_route, document_raw_route, get_header, send_json, send_problem
+from libs.kit.errors import FieldError, Invalid
+from libs.kit.http import Receive, Scope, Send, add_raw_route, document_raw_route, get_header, send_json
 from libs.kit.origins import BROWSER_KINDS, is_origin_allowed
+from libs.kit.problems import to_rapport_error
 from services.profile.api.deps import ApiDeps
 from services.profile.domain.identity import ANONYMOUS_ID
 from services.profile.domain.visitors import NOBODY, is_only_anonymous, is_unguessable, may_see, read_seen, show_visitor
@@ -21,8 +22,7 @@ _VISITOR: Final = "anonymous_id"
 _MOST_PARAMETERS: Final = 20
 _MOST_IDENTIFIERS: Final = 200
 """Nobody has more; a profile that was given more by claims isn't looked through at every call."""
-_PRIVATE: Final = (b"cache-control", b"private, no-store")
-_VARY: Final = (b"vary", b"origin")
+_PRIVATE: Final = {"cache-control": "private, no-store", "vary": "origin"}
 _PREFLIGHT: Final = [
     (b"access-control-allow-origin", b"*"),
     (b"access-control-allow-methods", b"GET, OPTIONS"),
@@ -35,20 +35,17 @@ _encode = msgspec.json.Encoder().encode
 def add_visitor_routes(app: FastAPI, deps: ApiDeps) -> None:
     async def read_me(scope: Scope, _receive: Receive, send: Send) -> None:
         origin = get_header(scope, b"origin")
-        readable = (b"access-control-allow-origin", origin.encode("latin-1") if origin else b"*")
-
-        async def send_readable(message: Message) -> None:
-            """A page may read why it got nothing, too; nobody keeps any of it."""
-            if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message.get("headers", ()), readable, _VARY, _PRIVATE]}
-            await send(message)
-
+        headers = {"access-control-allow-origin": origin or "*", **_PRIVATE}
         try:
             shown = await _show(scope, deps, origin)
-        except RapportError as error:
-            await send_problem(send_readable, error)
-        else:
-            await send_json(send_readable, 200, _encode(shown))
+        except Exception as error:
+            # A page may read why it got nothing, too, whatever the reason; nobody keeps any of it.
+            answer = to_rapport_error(error)
+            answer.headers.update(headers)
+            if answer is error:
+                raise
+            raise answer from error
+        await send_json(send, 200, _encode(shown), [(name.encode(), value.encode("latin-1")) for name, value in headers.items()])
 
     async def preflight(_scope: Scope, _receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 204, "headers": list(_PREFLIGHT)})

@@ -147,7 +147,7 @@ class Reader:
         asked_id = parsed if isinstance(parsed, UUID) and parsed != profile.id else None
         if asked_id is not None:
             headers["Content-Location"] = f"/v1/profiles/{profile.id}"
-        headers["ETag"] = render_etag(profile.version)
+        headers["ETag"] = render_etag(profile.id, profile.version)
         return Found(profile, asked_id, headers)
 
     async def wait(self, wait: Wait) -> dict[str, str]:

@@ -66,6 +66,7 @@ class Service:
     client: httpx.AsyncClient
     consumer: BatchConsumer
     outbox: DismissingOutbox
+    deps: ApiDeps
 
     async def send(self, *touchpoints: TouchpointRecorded) -> None:
         await self.broker.publisher().publish([encode_touchpoint(one) for one in touchpoints])
@@ -83,6 +84,10 @@ class Service:
     def told(self) -> list[ProfileChanged]:
         events = [codec.decode(record) for record in self.broker.records("profile-changes")]
         return [event for event in events if isinstance(event, ProfileChanged)]
+
+
+def make_etag(view: dict[str, Any], version: int | None = None) -> str:
+    return f'"{view["id"]}-{view["version"] if version is None else version}"'
 
 
 def _encode(event: Any, topic: Topic) -> Outgoing:
@@ -130,7 +135,9 @@ def make_balance(profile_id: UUID | str, version: int, balance: int, *, profile_
 
 
 @asynccontextmanager
-async def run_service(database: Database, *, env: str = "test", broker: FakeBroker | None = None) -> AsyncIterator[Service]:
+async def run_service(
+    database: Database, *, env: str = "test", broker: FakeBroker | None = None, longest_stream_s: float = 60
+) -> AsyncIterator[Service]:
     clock: Clock = SystemClock()
     broker = broker or FakeBroker()
     publisher = broker.publisher()
@@ -158,7 +165,8 @@ async def run_service(database: Database, *, env: str = "test", broker: FakeBrok
         batch_max=100,
     )
     regrouping = Regrouping(applying, PostgresCommands())
-    deps = ApiDeps(database, publisher, reader, ACCESS, KEY, clock, build_id_factory(clock), env, "DE", outbox, regrouping)
+    new_id = build_id_factory(clock)
+    deps = ApiDeps(database, publisher, reader, ACCESS, KEY, clock, new_id, env, "DE", outbox, regrouping, longest_stream_s)
     app = create_profile_app(deps, Health(), clock)
     stop = asyncio.Event()
     upkeep = Upkeep(database, flusher, clock, 0.11)
@@ -167,7 +175,7 @@ async def run_service(database: Database, *, env: str = "test", broker: FakeBrok
     transport = httpx.ASGITransport(app, client=("192.0.2.7", 1))
     async with httpx.AsyncClient(transport=transport, base_url="http://profile.test", headers=headers) as client:
         try:
-            yield Service(broker, database, app, client, consumer, outbox)
+            yield Service(broker, database, app, client, consumer, outbox, deps)
         finally:
             stop.set()
             await asyncio.gather(*work)

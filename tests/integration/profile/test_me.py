@@ -1,5 +1,6 @@
 """`/v1/me`: a website reads of its own visitor, and of nobody else."""
 
+import dataclasses
 from typing import Any
 
 import httpx
@@ -7,6 +8,10 @@ import msgspec
 import pytest
 
 from libs.events.touchpoints import Identifier, TouchpointRecorded
+from libs.kit.http import Health
+from services.profile.api.app import create_profile_app
+from services.profile.api.reading import Reader
+from services.profile.ports import StoredProfile
 from tests.integration.profile.driving import KEY, make_touchpoint
 from tests.integration.profile.running import (
     BROWSER_KEY,
@@ -174,6 +179,31 @@ async def test_an_unknown_visitor_reads_the_same_as_one_who_has_nothing(service:
         return {name: value for name, value in answer.headers.items() if name != "traceresponse"}
 
     assert names(known) == names(unknown)
+
+
+class Away(Reader):
+    """A reader whose database fails in some way."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    async def find(self, ref: str) -> StoredProfile | None:
+        raise self._error
+
+
+@pytest.mark.parametrize(("error", "status"), [(TimeoutError(), 503), (RuntimeError(), 500)])
+async def test_a_page_may_read_that_something_is_away_and_nobody_keeps_it(
+    service: Service, error: Exception, status: int
+) -> None:
+    deps = dataclasses.replace(service.deps, reader=Away(error))
+    app = create_profile_app(deps, Health(), deps.clock)
+    headers = {"X-Write-Key": BROWSER_KEY, "Origin": "https://shop.example"}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://profile.test") as page:
+        answer = await page.get("/v1/me", params={"anonymous_id": MINE}, headers=headers)
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+    assert answer.headers["access-control-allow-origin"] == "https://shop.example"
+    assert (answer.headers["cache-control"], answer.headers["vary"]) == ("private, no-store", "origin")
+    assert len(answer.headers.get_list("traceresponse")) == 1
 
 
 @pytest.mark.parametrize("visitor", ["d1", "u1", "ada@example.com", "00000000-0000-4000-8000-000000000001", ""])

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from libs.events.touchpoints import Identifier
+from libs.kit.db import Database
 from libs.kit.http import Message, get_entry
 from services.profile.api.hot import stream_views
 from tests.integration.profile.driving import (
@@ -20,6 +21,7 @@ from tests.integration.profile.driving import (
 from tests.integration.profile.running import (
     READ_KEY,
     Service,
+    run_service,
 )
 from tests.support.eventually import eventually
 
@@ -113,13 +115,17 @@ async def test_search_finds_by_the_beginnings_of_names_page_by_page(service: Ser
     assert await found("kin") == ["u1", "u2"]
 
 
-async def drive_stream(service: Service, when: Callable[[int], Awaitable[None]]) -> list[Any]:
-    """What a reader of the stream gets who does something before taking each piece."""
+async def drive_stream(service: Service, when: Callable[[int], Awaitable[None]], gone: asyncio.Event | None = None) -> list[Any]:
+    """What a reader of the stream gets who does something before taking each piece, until he is gone."""
     pieces: list[bytes] = []
     taken = 0
+    requests: list[Message] = [{"type": "http.request", "body": b"", "more_body": False}]
 
     async def receive() -> Message:
-        return {"type": "http.request", "body": b"", "more_body": False}
+        if requests:
+            return requests.pop()
+        await (gone or asyncio.Event()).wait()
+        return {"type": "http.disconnect"}
 
     async def send(message: Message) -> None:
         nonlocal taken
@@ -198,3 +204,67 @@ async def test_the_moment_is_not_held_for_a_reader_who_stopped_reading(service: 
         async with service.database.snapshot() as snapshot:
             await stream_views(snapshot, UUID(int=0), send, 0.05)
     assert begun == ["http.response.start", "http.response.body"]
+
+
+async def test_a_stream_ends_when_its_reader_goes_away_and_gives_its_place_back(service: Service) -> None:
+    """As behind a real server: what is sent to somebody who went away is taken without a word."""
+    await service.send(*(make_touchpoint(number, f"u{number}") for number in range(1600)))
+
+    async def read() -> int:
+        return len((await service.get("/v1/profiles/stream")).text.splitlines())
+
+    await eventually(read, until=lambda lines: lines == 1600)
+    for _ in range(3):
+        gone = asyncio.Event()
+
+        async def leave(piece: int, gone: asyncio.Event = gone) -> None:
+            if piece == 1:
+                gone.set()
+
+        assert 500 <= len(await drive_stream(service, leave, gone)) < 1600
+    await see_no_snapshot(service)
+    assert await read() == 1600
+
+
+async def test_a_reader_who_goes_away_does_not_wait_for_what_is_being_sent(service: Service) -> None:
+    await service.send(sent := make_touchpoint(1, "u1"))
+    await service.view("user_id:u1", sent)
+    gone = asyncio.Event()
+
+    async def hang(piece: int) -> None:
+        if piece == 1:
+            gone.set()
+            await asyncio.Event().wait()
+
+    assert await asyncio.wait_for(drive_stream(service, hang, gone), 10) == []
+    await see_no_snapshot(service)
+
+
+async def test_a_stream_that_takes_too_long_is_cut_and_gives_its_place_back(database: Database) -> None:
+    async with run_service(database, longest_stream_s=0.5) as service:
+        await service.send(sent := make_touchpoint(1, "u1"))
+        await service.view("user_id:u1", sent)
+
+        async def hang(piece: int) -> None:
+            if piece == 1:
+                await asyncio.Event().wait()
+
+        for _ in range(3):
+            streaming = asyncio.create_task(drive_stream(service, hang))
+            done, _ = await asyncio.wait([streaming], timeout=10)
+            assert done, "it is still held"
+            assert isinstance(streaming.exception(), TimeoutError)
+        await see_no_snapshot(service)
+
+
+async def see_no_snapshot(service: Service) -> None:
+    """No connection is left on which a transaction is open and waits for us."""
+
+    async def count() -> int:
+        async with service.database.connection() as connection:
+            open_ones: int = await connection.fetchval(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'"
+            )
+        return open_ones
+
+    await eventually(count, until=lambda open_ones: open_ones == 0)

@@ -1,4 +1,5 @@
 import base64
+import json
 from contextlib import suppress
 from datetime import UTC, datetime
 from uuid import UUID
@@ -60,6 +61,18 @@ def test_the_answer_points_at_the_parameter() -> None:
 def test_a_cursor_of_somebody_else_is_invalid(cursor: str) -> None:
     with pytest.raises(InvalidCursor):
         decode_cursor(cursor, UUID)
+
+
+@pytest.mark.parametrize("number", [1 << 63, -(1 << 63) - 1, 1 << 200, 1e30, str(1 << 63)])
+def test_an_integer_beyond_64_bits_sorts_nothing(number: float | str) -> None:
+    cursor = base64.urlsafe_b64encode(json.dumps([number]).encode()).rstrip(b"=").decode()
+    with pytest.raises(InvalidCursor):
+        decode_cursor(cursor, int)
+
+
+@pytest.mark.parametrize("number", [(1 << 63) - 1, -(1 << 63)])
+def test_the_largest_integers_sort(number: int) -> None:
+    assert decode_cursor(encode_cursor([number]), int) == decode_cursor(encode_cursor([number])) == (number,)
 
 
 def test_a_page_that_is_not_full_is_the_last() -> None:

@@ -284,6 +284,19 @@ async def test_an_encoded_slash_belongs_to_the_value_in_framework_routes_too(sen
         assert (await client.get(f"/v1/things/{sent}/nothing/x")).status_code == 404
 
 
+@pytest.mark.parametrize("sent", ["a%2Fb", "%2F", "%2fa%2F%2Fb%2F", "a%2F..%2Fb", "a%252Fb%2F%C3%A9"])
+async def test_an_encoded_slash_belongs_to_the_last_value_too_through_the_entry(sent: str) -> None:
+    app = build_app()
+
+    @app.get("/v1/things/{ref}")
+    async def get_thing(ref: str) -> dict[str, str]:
+        return {"ref": ref}
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(get_entry(app)), base_url="http://shop") as client:
+        assert (await client.get(f"/v1/things/{sent}")).json() == {"ref": unquote(sent)}
+        assert (await client.get(f"/v1/things/{sent}/x")).status_code == 404
+
+
 async def test_the_entry_answers_as_the_app_does() -> None:
     app = build_raw_app()
     async with httpx.AsyncClient(transport=httpx.ASGITransport(get_entry(app)), base_url="http://shop", headers=KEY) as client:
