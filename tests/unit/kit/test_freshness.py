@@ -43,7 +43,8 @@ async def kept(reader: Reader) -> "AsyncIterator[list[Any]]":
 
 
 def events(logs: list[Any]) -> list[str]:
-    return [entry["event"] for entry in logs]
+    """Only ours: what others of the process log is captured as well."""
+    return [entry["event"] for entry in logs if entry.get("what") == "keys"]
 
 
 async def test_it_is_read_again_and_again_until_it_is_closed() -> None:
@@ -53,7 +54,7 @@ async def test_it_is_read_again_and_again_until_it_is_closed() -> None:
     calls = reader.calls
     await asyncio.sleep(0)
     assert reader.calls == calls
-    assert logs == []
+    assert events(logs) == []
 
 
 async def test_an_absent_database_is_waited_for_and_named_once_each_time_it_goes() -> None:
@@ -67,7 +68,8 @@ async def test_what_is_refused_meanwhile_is_said_and_what_was_known_holds() -> N
     reader = Reader(None, ConfigurationRefused("development keys"), None)
     async with kept(reader) as logs:
         await eventually(lambda: reader.calls > 3)
-    assert [(entry["event"], entry["reason"]) for entry in logs] == [("not_refreshed", "development keys")]
+    assert events(logs) == ["not_refreshed"]
+    assert "development keys" in [entry.get("reason") for entry in logs]
 
 
 async def test_a_start_that_is_refused_is_no_start() -> None:
