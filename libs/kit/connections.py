@@ -72,8 +72,8 @@ class Cycle(RequestResponseCycle):
     async def send(self, message: ASGISendEvent) -> None:
         if message["type"] == "http.response.start" and not self.response_started:
             head = self._write_head(message)
+            self._held = None if head is None else (message, head)
             if head is not None:
-                self._held = message, head
                 return
         elif self._held is not None:
             (start, head), self._held = self._held, None

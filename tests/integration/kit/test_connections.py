@@ -226,6 +226,7 @@ async def test_half_an_answer_is_our_fault_and_says_so(messages: list[Message]) 
     async with serve(answer=answering(*messages)) as running, running.connect() as client:
         await client.send(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
         assert (await client.reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 500")
+        assert await asyncio.wait_for(client.reader.read(-1), 5) == b"Internal Server Error"
 
 
 async def test_an_answer_shorter_than_it_says_ends_the_connection() -> None:
