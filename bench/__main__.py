@@ -10,7 +10,6 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -20,27 +19,28 @@ from typing import Any
 import httpx
 import uvloop
 
-from bench.client import LoadResult, build_request, load
+from bench.client import LoadResult, load
+from bench.phases import REPORT, STAFF, check, drain, find_settings, probe_under_load, read_profiles
 from bench.running import ROOT, Running, measure, run
 from bench.shop_load import SEGMENTS, ShopLoad
-from libs.kit.settings import PlatformSettings
-from libs.messaging.admin import compute_lag, consumer_lag
+from libs.messaging.admin import compute_lag
 
-REPORT = ROOT / "bench" / "reports" / "latest.json"
-STAFF = {"authorization": "Bearer dev-api-key"}
 GROUPS = ("profile", "segmentation", "loyalty")
 SINGLE_CONNECTIONS = 128
 BATCH_CONNECTIONS = 16
-READ_CONNECTIONS = 64
-DRAIN_TIMEOUT_S = 600
-SMALL_BATCH = 20
-PROBE_EVERY_S = 0.1
 
 
 @dataclass(slots=True)
 class Freshness:
     profile_ms: LoadResult = field(default_factory=LoadResult)
     facets_ms: LoadResult = field(default_factory=LoadResult)
+
+    async def ask(self, client: httpx.AsyncClient, url: str, wait: dict[str, str]) -> None:
+        began_s = time.perf_counter()
+        (await client.get(url, params=wait, headers=STAFF)).raise_for_status()
+        self.profile_ms.note(began_s)
+        (await client.get(url, params=wait | {"wait_for_facets": "loyalty,segments"}, headers=STAFF)).raise_for_status()
+        self.facets_ms.note(began_s)
 
 
 class Bench:
@@ -53,8 +53,7 @@ class Bench:
         self.report: dict[str, Any] = {}
         self.peak_rss = 0
         self._known: list[int] = []
-        environment = running.environment
-        self.settings = PlatformSettings(kafka=environment["RAPPORT_KAFKA"], postgres=environment["RAPPORT_POSTGRES"])
+        self.settings = find_settings(running)
 
     async def run(self) -> None:
         watching = asyncio.create_task(self._watch_memory())
@@ -84,7 +83,7 @@ class Bench:
         accepted_s = time.perf_counter() - began_s
         await self._drain()
         seconds = time.perf_counter() - began_s
-        self._check(sent)
+        check(sent)
         cost = measure(self.running).since(before)
         self.report |= {
             f"{prefix}e2e_eps": round(events / seconds),
@@ -98,16 +97,9 @@ class Bench:
 
     async def _freshness(self) -> None:
         """Accepted -> visible in the profile API, while half of what the platform can do is being sent."""
-        url, per_second = self.running.urls["ingest"], self.report["e2e_eps"] / 2
-        calls = int(per_second * self._phase_s) // SMALL_BATCH
-        requests = ShopLoad(3, self.customers).batch_requests(url, calls, SMALL_BATCH)
-        steady = asyncio.create_task(load(url, requests, connections=8, seconds=None, per_second=per_second / SMALL_BATCH))
-        probes, seen = ShopLoad(2, 1_000), Freshness()
-        async with httpx.AsyncClient(timeout=60) as client, asyncio.TaskGroup() as probing:
-            while not steady.done():
-                probing.create_task(self._probe(client, probes.make_call(), seen))
-                await asyncio.sleep(PROBE_EVERY_S)
-        self._check(await steady)
+        per_second, seen = self.report["e2e_eps"] / 2, Freshness()
+        shop, probes = ShopLoad(3, self.customers), ShopLoad(2, 1_000)
+        await probe_under_load(self.running, shop, probes, per_second=per_second, seconds=self._phase_s, ask=seen.ask)
         await self._drain()
         self.report |= {
             "freshness_p50_ms": seen.profile_ms.percentile_ms(50),
@@ -118,39 +110,15 @@ class Bench:
             "freshness_samples": seen.profile_ms.answers,
         }
 
-    async def _probe(self, client: httpx.AsyncClient, call: dict[str, Any], seen: "Freshness") -> None:
-        answer = await client.post(
-            f"{self.running.urls['ingest']}/v1/batch",
-            json={"batch": [call]},
-            auth=("dev-write-key", ""),
-            headers={"Prefer": "return=representation"},
-        )
-        began_s = time.perf_counter()
-        url = f"{self.running.urls['profile']}/v1/profiles/user_id:{call['userId']}"
-        wait = {"wait_for": answer.json()["accepted"][0]["id"], "wait_ms": "10000"}
-        (await client.get(url, params=wait, headers=STAFF)).raise_for_status()
-        seen.profile_ms.note(began_s)
-        wait["wait_for_facets"] = "loyalty,segments"
-        (await client.get(url, params=wait, headers=STAFF)).raise_for_status()
-        seen.facets_ms.note(began_s)
-
     async def _profile_reads(self) -> None:
-        url = self.running.urls["profile"]
-        paths = [build_request(url, "GET", f"/v1/profiles/user_id:u{number}", STAFF) for number in self._known[:2_000]]
-
-        def forever() -> Iterator[bytes]:
-            while True:
-                yield from paths
-
-        read = await load(url, forever(), connections=READ_CONNECTIONS, seconds=self._phase_s)
-        self._check(read)
+        read = await read_profiles(self.running, self._known[:2_000], self._phase_s)
         self.report |= {"profile_read_rps": round(read.per_second), "profile_read_p99_ms": read.percentile_ms(99)}
 
     async def _single(self) -> None:
         url = self.running.urls["ingest"]
         requests = ShopLoad(4, self.customers).single_requests(url, int(self._phase_s * 16_000))
         sent = await load(url, requests, connections=SINGLE_CONNECTIONS, seconds=self._phase_s)
-        self._check(sent)
+        check(sent)
         self.report |= {
             "ingest_single_rps": round(sent.per_second),
             "ingest_single_p50_ms": sent.percentile_ms(50),
@@ -164,7 +132,7 @@ class Bench:
         requests = ShopLoad(5, self.customers).batch_requests(url, int(self._phase_s * 600))
         before = measure(self.running)
         sent = await load(url, requests, connections=BATCH_CONNECTIONS, seconds=self._phase_s)
-        self._check(sent)
+        check(sent)
         used = measure(self.running).since(before)
         events = sent.answers * 100
         self.report |= {
@@ -180,14 +148,7 @@ class Bench:
 
     async def _drain(self) -> None:
         """Until profile, segments and points of everything sent are committed."""
-        deadline = time.perf_counter() + DRAIN_TIMEOUT_S
-        while time.perf_counter() < deadline:
-            behind = sum([sum((await consumer_lag(self.settings, group)).values()) for group in GROUPS])
-            if behind == 0:
-                return
-            # Asking costs the broker and us a connection: the further behind, the less often.
-            await asyncio.sleep(min(max(behind / 10_000, 0.1), 2.0))
-        raise TimeoutError("the platform doesn't catch up")
+        await drain(self.settings, GROUPS)
 
     async def _change_records(self) -> int:
         """Records ever written to profile-changes: those that nobody's group has read are all that are there."""
@@ -197,11 +158,6 @@ class Bench:
         while True:
             self.peak_rss = max(self.peak_rss, measure(self.running).rss_bytes)
             await asyncio.sleep(1)
-
-    @staticmethod
-    def _check(result: LoadResult) -> None:
-        if result.errors or not result.answers:
-            raise RuntimeError(f"{result.errors} errors, {result.answers} answers: not a measurement")
 
 
 def describe_machine(seconds: float, customers: int) -> dict[str, Any]:

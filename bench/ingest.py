@@ -18,8 +18,9 @@ from typing import Any
 
 import psutil
 
-from bench.__main__ import REPORT, describe_machine
+from bench.__main__ import describe_machine
 from bench.ingest_profile import measure_mix
+from bench.phases import REPORT, add_to_report
 from bench.running import ROOT, Running, measure, run
 from deploy.local.ports import find_free
 
@@ -143,10 +144,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="rapport-bench-") as folder, run(Path(folder), only=("ingest",)) as running:
         figures = measure_all(running, seconds) | measure_scaling(running, seconds)
     stages = {mix: {stage: round(us, 1) for stage, us in measure_mix(mix, 1.0)} for mix in ("plain", "traits")}
-    kept = json.loads(REPORT.read_text(encoding="utf-8")) if REPORT.exists() else {}
-    ran = {"ran_ingest": describe_machine(seconds, 20_000), "ingest_stage_us": stages}
-    REPORT.parent.mkdir(parents=True, exist_ok=True)
-    REPORT.write_text(json.dumps(kept | figures | ran, indent=2) + "\n", encoding="utf-8")
+    add_to_report(figures | {"ran_ingest": describe_machine(seconds, 20_000), "ingest_stage_us": stages})
     for name, value in figures.items():
         print(f"{name:40} {value:>12,}")
     for mix, costs in stages.items():

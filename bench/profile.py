@@ -5,8 +5,6 @@ stands still, so that what fills it costs nothing of what is measured.
 """
 
 import argparse
-import asyncio
-import json
 import signal
 import tempfile
 import time
@@ -18,23 +16,17 @@ from typing import Any
 import httpx
 import uvloop
 
-from bench.__main__ import REPORT, STAFF, describe_machine
-from bench.client import LoadResult, build_request, load
+from bench.__main__ import describe_machine
+from bench.client import LoadResult, load
+from bench.phases import REPORT, STAFF, add_to_report, check, drain, find_settings, probe_under_load, read_profiles
 from bench.running import ROOT, Running, measure, run
 from bench.shop_load import ShopLoad
-from libs.kit.settings import PlatformSettings
-from libs.messaging.admin import consumer_lag
 
 PARTS = ("kafka", "postgres", "profile")
 BATCH = 100
 FILL_CONNECTIONS = 4
-READ_CONNECTIONS = 64
-POLL_S = 0.2
-DRAIN_TIMEOUT_S = 600
 HOT_PROBE = 2_000
 HOT_PROFILE = 100_000
-PROBE_EVERY_S = 0.1
-PROBED_BATCH = 20
 
 
 @contextmanager
@@ -58,8 +50,7 @@ class ProfileBench:
         self._events = events // BATCH * BATCH
         self._customers = customers
         self._seconds = seconds
-        environment = running.environment
-        self._settings = PlatformSettings(kafka=environment["RAPPORT_KAFKA"], postgres=environment["RAPPORT_POSTGRES"])
+        self._settings = find_settings(running)
         self.report: dict[str, Any] = {}
 
     async def run(self, *, profiles: int, hot: bool) -> None:
@@ -83,10 +74,10 @@ class ProfileBench:
         url = self._running.urls["ingest"]
         requests = shop.batch_requests(url, events // BATCH)
         with stopped(self._running, "profile"):
-            self._check(await load(url, requests, connections=FILL_CONNECTIONS, seconds=None))
+            check(await load(url, requests, connections=FILL_CONNECTIONS, seconds=None))
             before = measure(self._running)
         began_s = time.perf_counter()
-        await self._drain()
+        await drain(self._settings, ("profile",))
         seconds = time.perf_counter() - began_s
         cost = measure(self._running).since(before)
         self.report |= {
@@ -94,60 +85,26 @@ class ProfileBench:
             f"profile_{name}_core_us": round(sum(cost.get(part, 0.0) for part in PARTS) / events * 1e6, 1),
         }
 
-    async def _drain(self) -> None:
-        deadline = time.perf_counter() + DRAIN_TIMEOUT_S
-        while sum((await consumer_lag(self._settings, "profile")).values()):
-            if time.perf_counter() > deadline:
-                raise TimeoutError("profile doesn't catch up")
-            await asyncio.sleep(POLL_S)
-
     async def _reads(self, known: list[int]) -> None:
-        url = self._running.urls["profile"]
-        paths = [build_request(url, "GET", f"/v1/profiles/user_id:u{number}", STAFF) for number in known]
-
-        def forever() -> Iterator[bytes]:
-            while True:
-                yield from paths
-
-        read = await load(url, forever(), connections=READ_CONNECTIONS, seconds=self._seconds)
-        self._check(read)
+        read = await read_profiles(self._running, known, self._seconds)
         self.report |= {"profile_get_rps": round(read.per_second), "profile_get_p99_ms": read.percentile_ms(99)}
 
     async def _freshness(self, per_second: float) -> None:
         """Accepted -> readable, while half of what the service can do is being sent."""
-        url = self._running.urls["ingest"]
-        calls = int(per_second * self._seconds) // PROBED_BATCH
-        requests = ShopLoad(20, self._customers).batch_requests(url, calls, PROBED_BATCH)
-        steady = asyncio.create_task(load(url, requests, connections=8, seconds=None, per_second=per_second / PROBED_BATCH))
-        probes, seen = ShopLoad(21, 1_000), LoadResult()
-        async with httpx.AsyncClient(timeout=60) as client, asyncio.TaskGroup() as probing:
-            while not steady.done():
-                probing.create_task(self._probe(client, probes.make_call(), seen))
-                await asyncio.sleep(PROBE_EVERY_S)
-        self._check(await steady)
+        seen = LoadResult()
+
+        async def ask(client: httpx.AsyncClient, url: str, wait: dict[str, str]) -> None:
+            began_s = time.perf_counter()
+            (await client.get(url, params=wait, headers=STAFF)).raise_for_status()
+            seen.note(began_s)
+
+        shop, probes = ShopLoad(20, self._customers), ShopLoad(21, 1_000)
+        await probe_under_load(self._running, shop, probes, per_second=per_second, seconds=self._seconds, ask=ask)
         self.report |= {
             "profile_fresh_p50_ms": seen.percentile_ms(50),
             "profile_fresh_p99_ms": seen.percentile_ms(99),
             "profile_fresh_load_eps": round(per_second),
         }
-
-    async def _probe(self, client: httpx.AsyncClient, call: dict[str, Any], seen: LoadResult) -> None:
-        answer = await client.post(
-            f"{self._running.urls['ingest']}/v1/batch",
-            json={"batch": [call]},
-            auth=("dev-write-key", ""),
-            headers={"Prefer": "return=representation"},
-        )
-        began_s = time.perf_counter()
-        url = f"{self._running.urls['profile']}/v1/profiles/user_id:{call['userId']}"
-        wait = {"wait_for": answer.json()["accepted"][0]["id"], "wait_ms": "10000"}
-        (await client.get(url, params=wait, headers=STAFF)).raise_for_status()
-        seen.note(began_s)
-
-    @staticmethod
-    def _check(result: LoadResult) -> None:
-        if result.errors or not result.answers:
-            raise RuntimeError(f"{result.errors} errors, {result.answers} answers: not a measurement")
 
 
 def main() -> None:
@@ -163,10 +120,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="rapport-bench-") as folder, run(Path(folder), only=("ingest", "profile")) as running:
         bench = ProfileBench(running, asked.events, asked.customers, asked.seconds)
         uvloop.run(bench.run(profiles=asked.profiles, hot=asked.hot))
-    kept = json.loads(REPORT.read_text(encoding="utf-8")) if REPORT.exists() else {}
-    REPORT.parent.mkdir(parents=True, exist_ok=True)
-    ran = {"ran_profile": describe_machine(asked.seconds, asked.customers)}
-    REPORT.write_text(json.dumps(kept | bench.report | ran, indent=2) + "\n", encoding="utf-8")
+    add_to_report(bench.report | {"ran_profile": describe_machine(asked.seconds, asked.customers)})
     for name, value in bench.report.items():
         print(f"{name:34} {value:>12,}")
     print(f"written to {REPORT.relative_to(ROOT)}")
