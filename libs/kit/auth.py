@@ -122,7 +122,7 @@ class FixedAccess:
         return self._principals.get(api_key)
 
 
-_IS_VALID = "(revoked_at IS NULL OR revoked_at > now())"
+KEY_IS_VALID: Final = "(revoked_at IS NULL OR revoked_at > now())"
 """A rotated key goes on for a while: its end is then in the future."""
 
 
@@ -147,7 +147,7 @@ class AccessCache:
     async def refresh(self) -> None:
         async with self._database.connection() as connection:
             sources = await connection.fetch(f"SELECT {SOURCE_COLUMNS} FROM access.sources")  # noqa: S608 - our own names
-            write_keys = await connection.fetch(f"SELECT hash, source_id FROM access.write_keys WHERE {_IS_VALID}")  # noqa: S608 - our own text
+            write_keys = await connection.fetch(f"SELECT hash, source_id FROM access.write_keys WHERE {KEY_IS_VALID}")  # noqa: S608 - our own text
             api_keys = await connection.fetch("SELECT hash, name, scopes FROM access.api_keys WHERE revoked_at IS NULL")
         if self._production and any(row["hash"] in _DEV_HASHES for row in (*write_keys, *api_keys)):
             raise ConfigurationRefused(
@@ -256,12 +256,11 @@ async def revoke_dev_keys(tx: "Tx") -> bool:
 
 async def _revoke(tx: "Tx", hashes: Sequence[bytes]) -> bool:
     revoked = await tx.fetch(
-        """
-        WITH writers AS (UPDATE access.write_keys SET revoked_at = now() WHERE hash = ANY($1)
-                         AND (revoked_at IS NULL OR revoked_at > now()) RETURNING 1),
+        f"""
+        WITH writers AS (UPDATE access.write_keys SET revoked_at = now() WHERE hash = ANY($1) AND {KEY_IS_VALID} RETURNING 1),
              callers AS (UPDATE access.api_keys SET revoked_at = now() WHERE hash = ANY($1) AND revoked_at IS NULL RETURNING 1)
         SELECT FROM writers UNION ALL SELECT FROM callers
-        """,
+        """,  # noqa: S608 - our own text
         hashes,
     )
     return bool(revoked)

@@ -18,8 +18,6 @@ RECORD_OVERHEAD_BYTES = 300
 
 def compute_size_bytes(messages: Sequence[Outgoing]) -> int:
     """About what these records occupy; headers are taken as the overhead."""
-    if len(messages) == 1:
-        return len(messages[0].value or b"") + RECORD_OVERHEAD_BYTES
     return sum([len(message.value or b"") + RECORD_OVERHEAD_BYTES for message in messages])
 
 

@@ -31,8 +31,7 @@ async def read_body(receive: Receive, gate: Gate) -> Body:
     """
     message = await receive()
     if message["type"] == "http.request" and not message.get("more_body"):
-        data: bytes = message.get("body", b"")
-        body = Body(data, complete=True) if len(data) <= BATCH_BYTES else Body(data[:BATCH_BYTES], complete=False)
+        body = _cut(message.get("body", b""))
     else:
         body = await _gather(message, receive, gate)
     if body.complete and (body.data.startswith(_GZIP) or body.data.startswith(_ZLIB)):
@@ -59,8 +58,11 @@ async def _gather(message: Message, receive: Receive, gate: Gate) -> Body:
             message = await receive()
     finally:
         gate.release(held)
-    data = b"".join(chunks)
-    return Body(data, complete=True) if size <= BATCH_BYTES else Body(data[:BATCH_BYTES], complete=False)
+    return _cut(b"".join(chunks))
+
+
+def _cut(data: bytes) -> Body:
+    return Body(data, complete=True) if len(data) <= BATCH_BYTES else Body(data[:BATCH_BYTES], complete=False)
 
 
 def inflate(data: bytes) -> Body:

@@ -44,7 +44,7 @@ class Governance:
     limiter: "RateLimiter | None" = None
 
     async def admit(self, arrival: Arrival, events: int) -> None:
-        """Raises RateLimited, with nothing taken. Needn't be asked where the source has no limit."""
+        """Raises RateLimited, with nothing taken."""
         source = arrival.source
         if source.max_events_per_s is None or self.limiter is None:
             return

@@ -116,8 +116,7 @@ class Intake:
 
     async def take_calls(self, arrival: Arrival, batch: Batch, *, kind: Kind | None = None) -> Receipt:
         """Take tracking calls, of one kind where the path says so. Raises RateLimited, and PublishFailed: 200 would be a lie."""
-        if arrival.source.max_events_per_s is not None:
-            await self._governance.admit(arrival, len(batch.items))
+        await self._governance.admit(arrival, len(batch.items))
         receipt = self.judge_calls(arrival, batch, kind=kind)
         await self.publish(receipt)
         return receipt

@@ -56,11 +56,11 @@ class PostgresSources:
 
     async def revoke_key(self, tx: "Tx", source_id: str, key_id: str, *, after_s: int = 0) -> WriteKey | None:
         row = await tx.fetchrow(
-            """
+            f"""
             UPDATE access.write_keys SET revoked_at = least(revoked_at, now() + make_interval(secs => $3))
-            WHERE source_id = $1 AND left(encode(hash, 'hex'), 16) = $2 AND (revoked_at IS NULL OR revoked_at > now())
+            WHERE source_id = $1 AND left(encode(hash, 'hex'), 16) = $2 AND {auth.KEY_IS_VALID}
             RETURNING left(encode(hash, 'hex'), 16) AS id, created_at, revoked_at
-            """,
+            """,  # noqa: S608 - our own text
             source_id,
             key_id,
             after_s,

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from libs.kit.ids import make_uuid8
-from services.profile.domain.graph import is_word_of_server
+from services.profile.domain.identity import is_verified_person
 from services.profile.domain.touchpoint import Touchpoint
 from services.profile.domain.traits import Said, Traits, fold_said, merge_said, read_object
 from services.profile.domain.values import NULL, encode_json, render_time, to_micros
@@ -45,8 +45,12 @@ def fold_group(accounts: Accounts, account_id: str, traits: Raw, t_us: int, by: 
     if account is None:
         account = accounts[account_id] = Account(t_us, {})
     account.since_us = min(account.since_us, t_us)
+    _fold_words(account.traits, traits, t_us, by)
+
+
+def _fold_words(words: Traits, traits: Raw, t_us: int, by: bytes) -> None:
     for name, value in read_object(traits).items():
-        fold_said(account.traits, name, Said(t_us, by, None if value == NULL else value))
+        fold_said(words, name, Said(t_us, by, None if value == NULL else value))
 
 
 def collect_grouped(applied: Iterable[tuple[UUID, Touchpoint]]) -> Grouped:
@@ -58,13 +62,14 @@ def collect_grouped(applied: Iterable[tuple[UUID, Touchpoint]]) -> Grouped:
     for fragment, touchpoint in applied:
         if touchpoint.kind == "group" and touchpoint.group_id is not None:
             account_id, t_us = touchpoint.group_id, to_micros(touchpoint.occurred_at)
-            said: Accounts = {}
-            fold_group(said, account_id, touchpoint.traits, t_us, touchpoint.id.bytes)
-            if not is_word_of_server(touchpoint.identifiers[0]):
-                said[account_id] = Account(t_us, {}, _bound(said[account_id].traits))
-            grouped.accounts = merge_accounts((grouped.accounts, said))
+            account = grouped.accounts.setdefault(account_id, Account(t_us, {}))
+            account.since_us = min(account.since_us, t_us)
+            words = account.traits if is_verified_person(touchpoint.identifiers[0]) else account.claimed
+            _fold_words(words, touchpoint.traits, t_us, touchpoint.id.bytes)
             since_us = grouped.members.get((account_id, fragment), t_us)
             grouped.members[account_id, fragment] = min(since_us, t_us)
+    for account in grouped.accounts.values():
+        account.claimed = _bound(account.claimed)
     return grouped
 
 

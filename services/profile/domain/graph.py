@@ -18,17 +18,16 @@ from msgspec import Raw
 from libs.kit.ids import Id, make_uuid8
 from libs.kit.times import to_micros
 from services.profile.domain.identity import (
-    UNKNOWN_PERSON_KINDS,
     Claim,
     Link,
     Refuse,
     Resolution,
     Rules,
     choose_survivor,
+    is_verified_person,
     resolve,
 )
 from services.profile.domain.messages import SENT, LastMessage, choose_last, read_message
-from services.profile.domain.touchpoint import NamedIdentifier
 from services.profile.domain.values import render_time
 
 
@@ -168,7 +167,7 @@ class Group(msgspec.Struct, Generic[T], eq=False):
 
     @property
     def is_known(self) -> bool:
-        return any(node.verified and node.kind not in UNKNOWN_PERSON_KINDS for node in self.nodes.values())
+        return any(is_verified_person(node) for node in self.nodes.values())
 
     @property
     def is_nobodys(self) -> bool:
@@ -360,7 +359,7 @@ class Graph(Generic[T]):
         else:
             seen.received_us = max(seen.received_us, said.received_us)
             seen.by_alias = seen.by_alias or by_alias
-        if verified and is_word_of_server(said.touchpoint.identifiers[0]):
+        if verified and is_verified_person(said.touchpoint.identifiers[0]):
             seen.vouched_us = max(seen.vouched_us or 0, said.received_us)
 
     def _unite(self, said: _Said, own: UUID, resolution: Resolution[Group[T]]) -> Group[T]:
@@ -410,11 +409,6 @@ class Graph(Generic[T]):
         node = Node(fragment, passed.kind, passed.value, address, epoch=passed.epoch + 1, nobodys=True)
         self.add_group(Group(compute_profile_id(fragment), fragment, said.position, {fragment: node}))
         self.epochs.append(EpochOpened(said.position, said.touchpoint.id, address, passed.fragment, node))
-
-
-def is_word_of_server(own: NamedIdentifier) -> bool:
-    """Of a touchpoint's strongest identifier: browsers' claims of who somebody is aren't verified, their own ids always are."""
-    return own.verified and own.kind not in UNKNOWN_PERSON_KINDS
 
 
 def _format(at_us: int) -> str:

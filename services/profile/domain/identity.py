@@ -21,6 +21,18 @@ SHARED_DEVICE: Final = "shared_device"
 BANNED: Final = "banned"
 
 
+class Named(Protocol):
+    @property
+    def kind(self) -> str: ...
+    @property
+    def verified(self) -> bool: ...
+
+
+def is_verified_person(named: Named) -> bool:
+    """Whether it says who somebody is, as a server's word: a browser's claims aren't verified, its own ids always are."""
+    return named.verified and named.kind not in UNKNOWN_PERSON_KINDS
+
+
 class Claim(msgspec.Struct, frozen=True, gc=False):
     """An identifier as one touchpoint names it. `fragment` is the live one its address resolves to.
 
@@ -201,7 +213,7 @@ class _Union(Generic[P]):
         self._own_person = party.person_of(own.fragment)
         self._rules = rules
         self._persons = {kind: set(party.persons(kind)) for kind in rules.limits}
-        self._known = party.is_known or (own.verified and own.kind not in UNKNOWN_PERSON_KINDS)
+        self._known = party.is_known or is_verified_person(own)
         self.own_party = party
         self.parties = [party]
 
