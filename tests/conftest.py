@@ -1,10 +1,13 @@
 """Fixtures of the whole suite: the real backing services, a database and topics of one's own, data that may be absent."""
 
+import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
+import structlog
 from hypothesis import settings
 
 from tests.support.absences import find_browser, find_shared, skip_without
@@ -19,6 +22,18 @@ settings.register_profile("rapport", deadline=None, print_blob=True)
 settings.register_profile("quick", settings.get_profile("rapport"), max_examples=15)
 settings.register_profile("full", settings.get_profile("rapport"), max_examples=1000)
 settings.load_profile("rapport")
+
+
+@pytest.fixture(autouse=True)
+def _process_as_before() -> Iterator[None]:
+    """A command may quiet the libraries' logs and fill in addresses for its whole process; the next test is another one."""
+    logs, level, environment = structlog.get_config(), logging.getLogger("aiokafka").level, os.environ.copy()
+    yield
+    structlog.configure(**logs)
+    logging.getLogger("aiokafka").setLevel(level)
+    for added in os.environ.keys() - environment.keys():
+        del os.environ[added]
+    os.environ.update(environment)
 
 
 @pytest.fixture(scope="session")
