@@ -1,7 +1,7 @@
 """Records fetched and not yet taken, by partition. Plain bookkeeping of one source: no I/O, no tasks."""
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -47,13 +47,13 @@ class TopicBuffer:
         self.records += len(added)
         self.size_bytes += sum(map(_size_bytes, added))
 
-    def take(self, *, max_records: int, max_bytes: int) -> list[Incoming]:
+    def take(self, *, max_records: int, max_bytes: int, in_hand: Container[int]) -> list[Incoming]:
         """The next batch: partition after partition; the one that was served last comes last the next time."""
         batch: list[Incoming] = []
         room_bytes = max_bytes
         for partition in list(self._partitions):
             waiting = self._partitions[partition]
-            if partition in self.held or not waiting:
+            if not waiting or partition in self.held or partition in in_hand:
                 continue
             taken = len(batch)
             while waiting and len(batch) < max_records and (not batch or _size_bytes(waiting[0]) <= room_bytes):
@@ -81,8 +81,10 @@ class TopicBuffer:
         """Per partition the offset of the record that is delivered next, where anything was fetched yet."""
         return self._next_offsets
 
-    def is_deliverable(self) -> bool:
-        return any(waiting and partition not in self.held for partition, waiting in self._partitions.items())
+    def is_deliverable(self, in_hand: Container[int]) -> bool:
+        return any(
+            waiting and partition not in self.held and partition not in in_hand for partition, waiting in self._partitions.items()
+        )
 
 
 def group_by_topic(partitions: Iterable[TopicPartition]) -> dict[str, list[int]]:

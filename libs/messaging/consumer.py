@@ -1,4 +1,4 @@
-"""The consumer loop: one lane a topic polls, hands the batch to its runner, waits for the outbox, then commits offsets.
+"""The consumer loop: a topic's lanes poll, hand the batch to its runner, wait for the outbox, then commit offsets.
 
 The order gives the guarantee: effects and outgoing records commit together in PostgreSQL; then they are published; then the
 offsets move. A crash after any step repeats only what its ids make harmless.
@@ -6,11 +6,14 @@ offsets move. A crash after any step repeats only what its ids make harmless.
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
 from random import Random
 from typing import TYPE_CHECKING
 
 from libs.kit.db import is_retryable
 from libs.kit.logging import get_logger
+from libs.kit.metrics import drop_series
 from libs.messaging import metrics
 from libs.messaging.batches import BatchRunner, Held, Progress, Transactions, describe_place
 from libs.messaging.errors import ConsumerStopped, OwnershipLost, PublishFailed, SourceUnavailable
@@ -35,14 +38,24 @@ async def _wait(event: asyncio.Event, timeout_s: float) -> None:
         return
 
 
+@dataclass(slots=True)
+class _Shared:
+    """What a topic's lanes know together. A partition is in one lane's hands from the poll until its offset is committed."""
+
+    in_hand: set[int] = field(default_factory=set)
+    attempts: dict[TopicPartition, int] = field(default_factory=dict)
+    resume_at_s: dict[TopicPartition, float] = field(default_factory=dict)
+
+
 class _Lane:
-    """One topic's records, batch after batch. Topics don't wait for each other."""
+    """Batch after batch of one topic's records. Lanes don't wait for each other."""
 
     def __init__(
         self,
         *,
         group: str,
         topic: str,
+        shared: _Shared,
         runner: BatchRunner,
         source: RecordSource,
         policy: ConsumerPolicy,
@@ -51,6 +64,7 @@ class _Lane:
     ) -> None:
         self._group = group
         self._topic = topic
+        self._shared = shared
         self._runner = runner
         self._source = source
         self._policy = policy
@@ -59,8 +73,6 @@ class _Lane:
         self._stop = asyncio.Event()
         self._batch: asyncio.Task[None] | None = None
         self._batch_begins: dict[TopicPartition, int] = {}
-        self._attempts: dict[TopicPartition, int] = {}
-        self._resume_at_s: dict[TopicPartition, float] = {}
         self._log = log.bind(group=group, topic=topic)
 
     def stop(self) -> None:
@@ -76,6 +88,7 @@ class _Lane:
                 max_records=self._policy.batch_max_records,
                 max_bytes=self._policy.batch_max_bytes,
                 timeout_s=self._compute_poll_timeout_s(),
+                in_hand=self._shared.in_hand,
             )
             # No task switch between the end of the poll and this: a revocation finds either no batch, or this one in work.
             if records:
@@ -93,14 +106,16 @@ class _Lane:
                 for partition, offset in self._batch_begins.items():
                     self._source.seek(partition, offset)
         for partition in partitions:
-            self._attempts.pop(partition, None)
-            self._resume_at_s.pop(partition, None)
+            self._shared.attempts.pop(partition, None)
+            self._shared.resume_at_s.pop(partition, None)
 
     async def _work(self, records: Sequence["Incoming"]) -> None:
         """A batch is a task of its own, so that a revocation can abandon it while the lane lives on."""
         self._batch_begins = {}
         for record in records:
             self._batch_begins.setdefault(TopicPartition(record.topic, record.partition), record.offset)
+        taken = {partition.partition for partition in self._batch_begins}
+        self._shared.in_hand |= taken
         self._batch = batch = asyncio.create_task(self._carry(records))
         try:
             await asyncio.wait({batch})
@@ -109,6 +124,7 @@ class _Lane:
             if not batch.done():
                 batch.cancel()
                 await asyncio.wait({batch})
+            self._shared.in_hand -= taken
         if not batch.cancelled() and (error := batch.exception()) is not None:
             raise error
 
@@ -138,7 +154,7 @@ class _Lane:
     async def _commit(self, progress: Progress) -> None:
         offsets = progress.next_offsets()
         for partition in offsets.keys() - progress.held.keys():
-            self._attempts.pop(partition, None)
+            self._shared.attempts.pop(partition, None)
         try:
             await self._source.commit(offsets)
         except OwnershipLost:
@@ -156,13 +172,13 @@ class _Lane:
         Partitions held for one cause come back together, so that a batch put off whole comes again whole.
         """
         for partition in held:
-            self._attempts[partition] = self._attempts.get(partition, 0) + 1
+            self._shared.attempts[partition] = self._shared.attempts.get(partition, 0) + 1
         now_s = self._clock.monotonic()
         for cause in {(hold.reason, hold.after_s) for hold in held.values()}:
             together = [partition for partition, hold in held.items() if (hold.reason, hold.after_s) == cause]
-            attempt = max(self._attempts[partition] for partition in together)
+            attempt = max(self._shared.attempts[partition] for partition in together)
             wait_s = compute_backoff_s(attempt, self._policy, self._random, at_least_s=cause[1])
-            self._resume_at_s.update(dict.fromkeys(together, now_s + wait_s))
+            self._shared.resume_at_s.update(dict.fromkeys(together, now_s + wait_s))
             metrics.RETRIES.labels(self._group, self._topic, cause[0]).inc()
         for partition, hold in held.items():
             self._source.seek(partition, hold.offset)
@@ -170,15 +186,15 @@ class _Lane:
 
     def _resume_due(self) -> None:
         now_s = self._clock.monotonic()
-        due = [partition for partition, at_s in self._resume_at_s.items() if at_s <= now_s]
+        due = [partition for partition, at_s in self._shared.resume_at_s.items() if at_s <= now_s]
         for partition in due:
-            del self._resume_at_s[partition]
+            del self._shared.resume_at_s[partition]
         if due:
             self._source.resume(due)
 
     def _compute_poll_timeout_s(self) -> float:
         now_s = self._clock.monotonic()
-        next_resume_s = min(self._resume_at_s.values(), default=now_s + self._policy.poll_timeout_s) - now_s
+        next_resume_s = min(self._shared.resume_at_s.values(), default=now_s + self._policy.poll_timeout_s) - now_s
         return max(0.001, min(self._policy.poll_timeout_s, next_resume_s))
 
 
@@ -205,20 +221,25 @@ class BatchConsumer:
         self._sweep_now = asyncio.Event()
         self._log = log.bind(group=group)
         jitter = random or Random()  # noqa: S311 - spreads retries, guards nothing
-        self._lanes = {
-            topic: _Lane(
-                group=group,
-                topic=topic,
-                runner=BatchRunner(
-                    group=group, topic=topic, handler=handler, database=database, outbox=outbox, policy=self._policy, clock=clock
-                ),
-                source=source,
-                policy=self._policy,
-                clock=clock,
-                random=jitter,
+        self._lanes: dict[str, list[_Lane]] = {}
+        for topic, handler in handlers.items():
+            shared = _Shared()
+            runner = BatchRunner(
+                group=group, topic=topic, handler=handler, database=database, outbox=outbox, policy=self._policy, clock=clock
             )
-            for topic, handler in handlers.items()
-        }
+            self._lanes[topic] = [
+                _Lane(
+                    group=group,
+                    topic=topic,
+                    shared=shared,
+                    runner=runner,
+                    source=source,
+                    policy=self._policy,
+                    clock=clock,
+                    random=jitter,
+                )
+                for _ in range(self._policy.lanes)
+            ]
 
     async def run(self, stop: asyncio.Event) -> None:
         """Consume until `stop`. Batches in work are finished. Raises ConsumerStopped, after the others have finished."""
@@ -227,7 +248,7 @@ class BatchConsumer:
         stopping = asyncio.create_task(stop.wait())
         try:
             await self._source.start(list(self._lanes), self)
-            lanes = [asyncio.create_task(lane.run()) for lane in self._lanes.values()]
+            lanes = [asyncio.create_task(lane.run()) for lane in chain.from_iterable(self._lanes.values())]
             await asyncio.wait([stopping, sweeper, *lanes], return_when=asyncio.FIRST_COMPLETED)
         finally:
             await self._drain(lanes, [stopping, sweeper])
@@ -259,14 +280,14 @@ class BatchConsumer:
             self._drop_lag(partition)
         await asyncio.gather(
             *(
-                self._lanes[topic].release(own, self._policy.revoke_wait_s)
+                lane.release(own, self._policy.revoke_wait_s)
                 for topic, own in by_topic.items()
-                if topic in self._lanes
+                for lane in self._lanes.get(topic, ())
             )
         )
 
     async def _drain(self, lanes: Sequence[asyncio.Task[None]], others: Sequence[asyncio.Task[object]]) -> None:
-        for lane in self._lanes.values():
+        for lane in chain.from_iterable(self._lanes.values()):
             lane.stop()
         if lanes:
             await asyncio.wait(lanes, timeout=self._policy.drain_wait_s)
@@ -299,7 +320,4 @@ class BatchConsumer:
 
     def _drop_lag(self, partition: TopicPartition) -> None:
         """A partition that is another's must not go on showing our last figure."""
-        try:
-            metrics.LAG.remove(self._group, partition.topic, str(partition.partition))
-        except KeyError:
-            return
+        drop_series(metrics.LAG, self._group, partition.topic, str(partition.partition))

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from libs.events.envelope import Incoming, Outgoing
@@ -196,20 +196,22 @@ class FakeSource:
         self.positions = {partition: committed.get(partition, 0) for partition in partitions}
         self._paused.clear()
 
-    async def poll(self, topic: str, *, max_records: int, max_bytes: int, timeout_s: float) -> Sequence[Incoming]:
+    async def poll(
+        self, topic: str, *, max_records: int, max_bytes: int, timeout_s: float, in_hand: Container[int] = ()
+    ) -> Sequence[Incoming]:
         deadline = time.monotonic() + timeout_s
-        while not (batch := self._take(self._prefix + topic, max_records, max_bytes)):
+        while not (batch := self._take(self._prefix + topic, max_records, max_bytes, in_hand)):
             left_s = deadline - time.monotonic()
             if left_s <= 0:
                 return ()
             await self._broker.wait_for_arrival(left_s)
         return batch
 
-    def _take(self, topic: str, max_records: int, max_bytes: int) -> list[Incoming]:
+    def _take(self, topic: str, max_records: int, max_bytes: int, in_hand: Container[int]) -> list[Incoming]:
         batch: list[Incoming] = []
         size_bytes = 0
         for partition in sorted(self.positions) if self._delivering else ():
-            if partition.topic != topic or partition in self._paused:
+            if partition.topic != topic or partition in self._paused or partition.partition in in_hand:
                 continue
             for record in self._broker.read(topic, partition.partition, self.positions[partition]):
                 size_bytes += len(record.value or b"")

@@ -6,7 +6,7 @@ when the old one reports an error.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -51,7 +51,7 @@ class SourceOptions:
     rebalance_timeout_s: float = 20.0
     commit_timeout_s: float = 5.0
     close_timeout_s: float = 5.0
-    buffer_records: int = 3_000
+    buffer_records: int = 6_000
     buffer_bytes: int = 24 * 1024 * 1024
     fetch_bytes: int = 8 * 1024 * 1024
     partition_fetch_bytes: int = 512 * 1024
@@ -85,16 +85,18 @@ class KafkaSource:
         self._ready = {topic: asyncio.Event() for topic in topics}
         self._pump = asyncio.create_task(self._run())
 
-    async def poll(self, topic: str, *, max_records: int, max_bytes: int, timeout_s: float) -> Sequence[Incoming]:
+    async def poll(
+        self, topic: str, *, max_records: int, max_bytes: int, timeout_s: float, in_hand: Container[int] = ()
+    ) -> Sequence[Incoming]:
         buffer, ready = self._buffers[topic], self._ready[topic]
-        if not buffer.is_deliverable():
+        if not buffer.is_deliverable(in_hand):
             ready.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(timeout_s):
                     await ready.wait()
         if self._failure is not None:
             raise self._failure
-        batch = buffer.take(max_records=max_records, max_bytes=max_bytes)
+        batch = buffer.take(max_records=max_records, max_bytes=max_bytes, in_hand=in_hand)
         self._refill(buffer)
         return batch
 

@@ -18,11 +18,13 @@ class DeadLetterLimit:
 class ConsumerPolicy:
     """Sizes and patience of one consumer.
 
+    `lanes`: batches of a topic in work at once, of different partitions: PostgreSQL works on one while Python works on another.
     `revoke_wait_s` bounds how long a rebalance waits for the batch in work; past it the batch is abandoned (rolled back).
     `drain_wait_s` is the same for a graceful stop. A transaction that takes longer than `batch_timeout_s` counts as a lost
     connection: rolled back and tried again.
     """
 
+    lanes: int = 2
     batch_max_records: int = 2_000
     batch_max_bytes: int = 32 * 1024 * 1024
     poll_timeout_s: float = 0.5

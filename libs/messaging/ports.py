@@ -1,6 +1,6 @@
 """What the consumer loop and the services need of a broker and an outbox. Implementations: beside (Kafka, fake), libs.durable."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 from uuid import UUID
@@ -57,13 +57,17 @@ class RecordSource(Protocol):
         """Join the group for these topics."""
         ...
 
-    async def poll(self, topic: str, *, max_records: int, max_bytes: int, timeout_s: float) -> Sequence[Incoming]:
+    async def poll(
+        self, topic: str, *, max_records: int, max_bytes: int, timeout_s: float, in_hand: Container[int] = ()
+    ) -> Sequence[Incoming]:
         """Next records of the topic's assigned, not paused partitions: in offset order within each, partition after partition.
 
+        Nothing of those `in_hand`, which the caller still works on; it is looked at when records are there to be given.
+
         Waits up to `timeout_s` for the first record, never longer to fill the batch. Ends before the record that would pass
-        `max_bytes`, but gives at least one. Different topics may be polled at the same time. All records are of partitions that
-        are assigned when the call returns: the caller goes on without a task switch in between. While the broker is away it
-        gives nothing. Raises ConsumerStopped where waiting can't help (no right to read, say).
+        `max_bytes`, but gives at least one. May be called again while another call waits, for any topic. All records are of
+        partitions that are assigned when the call returns: the caller goes on without a task switch in between. While the
+        broker is away it gives nothing. Raises ConsumerStopped where waiting can't help (no right to read, say).
         """
         ...
 

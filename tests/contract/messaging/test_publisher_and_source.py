@@ -210,6 +210,24 @@ async def test_a_poll_is_bounded_in_records_and_bytes_but_never_empty_handed(bro
     assert [record.offset for record in by_count] == [4, 5]
 
 
+async def test_what_is_in_hand_is_not_given_and_comes_when_it_no_longer_is(broker: TestBroker, topic: str, group: str) -> None:
+    await broker.create(topic, partitions=2)
+    publisher = await broker.publisher()
+    await publisher.publish([make_outgoing(topic, f"k{n}", str(n)) for n in range(40)])
+    async with joined(broker, group, topic) as source:
+        in_hand = {0}
+        others = await eventually(
+            lambda: source.poll(topic, max_records=100, max_bytes=10_000_000, timeout_s=0.5, in_hand=in_hand)
+        )
+        assert {record.partition for record in others} == {1}
+        in_hand.clear()
+        own = await read_all(source, topic, 40 - len(others))
+
+    assert {record.partition for record in own} == {0}
+    assert [record.offset for record in own] == list(range(len(own)))
+    assert len(own) + len(others) == 40
+
+
 async def test_topics_are_polled_apart(broker: TestBroker, topic: str, group: str) -> None:
     other = f"{topic}-other"
     await broker.create(topic, partitions=1)

@@ -15,6 +15,8 @@ from libs.messaging.outcomes import Ignored, Outcome, Reject, Retry
 from tests.support.eventually import eventually
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from libs.events.envelope import Incoming
 
 World = Any  # the fixture's class lives in conftest
@@ -43,6 +45,39 @@ async def test_a_poll_of_a_topic_is_one_transaction(world: World) -> None:
         await world.consumed()
 
     assert len(handler.batches) == world.database.commits == 1
+
+
+async def test_other_partitions_do_not_wait_for_the_batch_in_work_but_its_own_do(world: World) -> None:
+    count = world.make_handler()
+    release = asyncio.Event()
+    in_work: Counter[int] = Counter()
+    at_once: list[set[int]] = []
+
+    async def handle(tx: Any, messages: "Sequence[Incoming]") -> Any:
+        own = {message.partition for message in messages}
+        in_work.update(own)
+        at_once.append({partition for partition, batches in in_work.items() if batches})
+        assert max(in_work.values()) == 1
+        try:
+            if b"first" in {message.key for message in messages}:
+                await release.wait()
+            return await count(tx, messages)
+        finally:
+            in_work.subtract(own)
+
+    await world.publish("first")
+    async with world.running(handle):
+        await eventually(lambda: at_once)
+        await world.publish(*KEYS)
+        (of_first,) = at_once[0]
+        others = [record for record in world.broker.records(TOPIC) if record.partition != of_first]
+        await eventually(lambda: len(world.database.seen) == len(others))
+        assert {partition for _, partition, _ in world.database.seen} == {record.partition for record in others}
+        release.set()
+        await world.consumed()
+
+    assert counted(world) == Counter(["first", *KEYS])
+    assert any(len(partitions) > 1 for partitions in at_once)
 
 
 async def test_a_replay_from_the_first_offset_changes_nothing(world: World) -> None:
