@@ -16,18 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from bench.__main__ import describe_machine
 from bench.ingest_profile import measure_mix
 from bench.phases import REPORT, add_to_report
 from bench.running import ROOT, Running, measure, run
-from deploy.local.ports import find_free
 
 LOAD = Path(__file__).with_name("load.lua")
 PARTS = ("ingest", "kafka")
 BATCH = 100
-GATEWAY_START_S = 30.0
 _seeds = itertools.count(1)
 
 
@@ -66,37 +62,9 @@ def load(
     return Loaded(events / seen["seconds"], seen["p50_us"] / 1000, seen["p99_us"] / 1000, core_us)
 
 
-@contextmanager
-def gateways(running: Running, count: int) -> Iterator[str]:
-    """So many processes on one port of their own, as several stand behind one address; their URL."""
-    port = find_free()
-    environment = os.environ | running.environment | {"INGEST_PORT": str(port), "INGEST_REUSE_PORT": "true"}
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-m", "services.ingest.main", "api"], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL
-        )
-        for _ in range(count)
-    ]
-    try:
-        deadline = time.monotonic() + GATEWAY_START_S
-        while any(not listens(process.pid, port) for process in started):
-            if time.monotonic() > deadline:
-                raise TimeoutError("a gateway doesn't listen")
-            time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        for process in started:
-            process.terminate()
-        for process in started:
-            process.wait(30)
-
-
-def listens(pid: int, port: int) -> bool:
-    return any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in psutil.Process(pid).net_connections())
-
-
-def gateway_rss_mb(running: Running) -> int:
-    return round(sum(process.memory_info().rss for name, process in running.processes() if name == "ingest") / 1e6)
+def measure_memory_mb(running: Running) -> int:
+    """Resident; what forked processes share counts once."""
+    return round(sum(process.memory_full_info().pss for name, process in running.processes() if name == "ingest") / 1e6)
 
 
 def measure_all(running: Running, seconds: float) -> dict[str, Any]:
@@ -119,30 +87,49 @@ def measure_all(running: Running, seconds: float) -> dict[str, Any]:
         "ingest_batch_core_us": round(batches.core_us, 1),
         "ingest_batch_traits_eps": round(mixed.events_per_second),
         "ingest_batch_traits_core_us": round(mixed.core_us, 1),
-        "ingest_rss_mb": gateway_rss_mb(running),
+        "ingest_rss_mb": measure_memory_mb(running),
     }
     return report
 
 
-def measure_scaling(running: Running, seconds: float) -> dict[str, Any]:
-    """Two gateways on the cores that they share with everything else."""
-    with gateways(running, 2) as url:
-        single = load(running, connections=128, seconds=seconds, url=url)
-        batches = load(running, connections=32, seconds=seconds, batch=BATCH, url=url)
-    return {
-        "ingest_two_gateways_single_rps_128": round(single.events_per_second),
-        "ingest_two_gateways_batch_eps": round(batches.events_per_second),
-    }
+def measure_one(seconds: float) -> dict[str, Any]:
+    """What a single process comes to, in the loads that matter."""
+    with started(1) as running:
+        load(running, connections=32, seconds=min(seconds, 5), batch=BATCH)
+        single = load(running, connections=128, seconds=seconds)
+        batches = load(running, connections=32, seconds=seconds, batch=BATCH)
+        return {
+            "ingest_one_process_single_rps": round(single.events_per_second),
+            "ingest_one_process_single_p99_ms": round(single.p99_ms, 1),
+            "ingest_one_process_single_core_us": round(single.core_us, 1),
+            "ingest_one_process_batch_eps": round(batches.events_per_second),
+            "ingest_one_process_batch_core_us": round(batches.core_us, 1),
+            "ingest_one_process_rss_mb": measure_memory_mb(running),
+        }
+
+
+@contextmanager
+def started(processes: int) -> Iterator[Running]:
+    """Broker, database and a gateway of so many processes."""
+    environment = {"INGEST_PROCESSES": str(processes)}
+    with (
+        tempfile.TemporaryDirectory(prefix="rapport-bench-") as folder,
+        run(Path(folder), only=("ingest",), more=environment) as running,
+    ):
+        yield running
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench-ingest", description=__doc__)
     parser.add_argument("--seconds", type=float, default=60.0, help="of each load")
-    seconds = parser.parse_args().seconds
+    parser.add_argument("--processes", type=int, default=os.cpu_count(), help="of the gateway (default: as many as cores)")
+    asked = parser.parse_args()
+    seconds = asked.seconds
     # Told to end, it ends what it started, as for Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with tempfile.TemporaryDirectory(prefix="rapport-bench-") as folder, run(Path(folder), only=("ingest",)) as running:
-        figures = measure_all(running, seconds) | measure_scaling(running, seconds)
+    with started(asked.processes) as running:
+        figures = {"ingest_processes": asked.processes} | measure_all(running, seconds)
+    figures |= measure_one(seconds)
     stages = {mix: {stage: round(us, 1) for stage, us in measure_mix(mix, 1.0)} for mix in ("plain", "traits")}
     add_to_report(figures | {"ran_ingest": describe_machine(seconds, 20_000), "ingest_stage_us": stages})
     for name, value in figures.items():

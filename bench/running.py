@@ -4,10 +4,11 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import psutil
@@ -70,10 +71,10 @@ def measure(running: Running) -> Cost:
 
 
 @contextmanager
-def run(home: Path, *, only: Sequence[str] = ()) -> Iterator[Running]:
-    """Started on free ports by the same command an operator uses, stopped at the end."""
+def run(home: Path, *, only: Sequence[str] = (), more: Mapping[str, str] = MappingProxyType({})) -> Iterator[Running]:
+    """Started on free ports by the same command an operator uses, stopped at the end. `more`: settings of the environment."""
     environment = {name: value for name, value in os.environ.items() if name not in ADDRESSES}
-    environment |= {"RAPPORT_HOME": str(home), "RAPPORT_LOG_LEVEL": "warning", **dict.fromkeys(PORTS, "0")}
+    environment |= {"RAPPORT_HOME": str(home), "RAPPORT_LOG_LEVEL": "warning", **dict.fromkeys(PORTS, "0"), **more}
     command = [sys.executable, "-m", "cli.main"]
     chosen = ["--only", ",".join(only)] if only else []
     subprocess.run([*command, "up", "--detach", *chosen], cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)  # noqa: S603

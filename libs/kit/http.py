@@ -4,7 +4,6 @@ Handlers raise RapportError; nothing else in a service knows about status codes.
 """
 
 import asyncio
-import os
 import re
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -43,6 +42,7 @@ from libs.kit.health import Health
 from libs.kit.json_values import find_fault
 from libs.kit.metrics import CONTENT_TYPE as METRICS_TYPE
 from libs.kit.metrics import render_metrics
+from libs.kit.prefork import main_pid
 from libs.kit.problems import PROBLEM_SCHEMA, problem_response, to_rapport_error
 from libs.kit.scopes import KeyScope
 from libs.kit.trace import current_trace
@@ -218,7 +218,7 @@ def _add_operations_routes(app: FastAPI, health: Health) -> None:
     async def answer_ready(_scope: Scope, _receive: Receive, send: Send) -> None:
         checks = await health.run()
         failing = sorted(name for name, outcome in checks.items() if outcome != "ok")
-        body = {"status": "unready" if failing else "ready", "failing": failing, "checks": checks, "pid": os.getpid()}
+        body = {"status": "unready" if failing else "ready", "failing": failing, "checks": checks, "pid": main_pid()}
         await send_json(send, 503 if failing else 200, msgspec.json.encode(body))
 
     async def answer_metrics(_scope: Scope, _receive: Receive, send: Send) -> None:

@@ -1,9 +1,16 @@
-"""Prometheus metrics of the process. Every name begins with `rapport_`; labels never carry personal data or unbounded values."""
+"""Prometheus metrics of the process. Every name begins with `rapport_`; labels never carry personal data or unbounded values.
 
+Forked processes of one service (`prefork`) keep them in files of one folder, and each of them answers for all.
+"""
+
+import os
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.gc_collector import GCCollector
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
@@ -13,6 +20,9 @@ REGISTRY = CollectorRegistry(auto_describe=True)
 ProcessCollector(registry=REGISTRY)
 PlatformCollector(registry=REGISTRY)
 GCCollector(registry=REGISTRY)
+
+SHARED_METRICS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
+"""prometheus-client's own: the folder of processes that share their metrics, read when it is imported."""
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -35,12 +45,14 @@ def counter(name: str, documentation: str, labels: Sequence[str] = ()) -> Counte
     return made
 
 
-def gauge(name: str, documentation: str, labels: Sequence[str] = ()) -> Gauge:
-    """The gauge of that name; made at the first call, the same one after."""
+def gauge(
+    name: str, documentation: str, labels: Sequence[str] = (), *, of_several: Literal["livesum", "livemax"] = "livesum"
+) -> Gauge:
+    """The gauge of that name; made at the first call, the same one after. `of_several`: what processes that share it show."""
     name = _full(name)
     made = _made.get(name)
     if made is None:
-        made = _made[name] = Gauge(name, documentation, labels, registry=REGISTRY)
+        made = _made[name] = Gauge(name, documentation, labels, registry=REGISTRY, multiprocess_mode=of_several)
     if not isinstance(made, Gauge):
         raise TypeError(f"{name} is another kind of metric")
     return made
@@ -59,6 +71,28 @@ def histogram(
     return made
 
 
+def shares_metrics() -> bool:
+    return SHARED_METRICS_VARIABLE in os.environ
+
+
+def forget_process(pid: int) -> None:
+    """What an ended process counted stays counted; its gauges go."""
+    mark_process_dead(pid)  # type: ignore[no-untyped-call]
+
+
+def drop_series(metric: Gauge, *labels: str) -> None:
+    """It is another process's to tell from now on. Files can't forget: there it is 0."""
+    if shares_metrics():
+        metric.labels(*labels).set(0)
+        return
+    with suppress(KeyError):
+        metric.remove(*labels)
+
+
 def render_metrics() -> bytes:
     """The exposition format, version 0.0.4."""
-    return generate_latest(REGISTRY)
+    if not shares_metrics():
+        return generate_latest(REGISTRY)
+    together = CollectorRegistry()
+    MultiProcessCollector(together)  # type: ignore[no-untyped-call]
+    return generate_latest(together)

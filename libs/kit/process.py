@@ -1,6 +1,7 @@
 """How a service's process lives: build, run the API and the worker on one uvloop, stop both gracefully, and die loudly.
 
-`python -m services.<name>.main api | worker | all [--fd N]`. A worker alone serves its port, too: health and metrics.
+`python -m services.<name>.main api | worker | all [--fd N]`. A worker alone serves its port, too: health and metrics. Where the
+setting `processes` is above 1 several forked ones answer, and the first is the worker as well (`prefork`).
 """
 
 import argparse
@@ -18,6 +19,7 @@ import uvloop
 from fastapi import FastAPI
 from pydantic import ValidationError
 
+from libs.kit import prefork
 from libs.kit.connections import SWEEP_S, Connection, ConnectionLimits, ConnectionsState
 from libs.kit.db import DATABASE_ERRORS, is_retryable
 from libs.kit.errors import ConfigurationRefused
@@ -59,13 +61,17 @@ def run_service(
     try:
         return uvloop.run(_run(mode, build, create_app, run_worker, settings))
     except ConfigurationRefused as error:
-        _log.critical("start_refused", reason=str(error))
-        return _EXIT_REFUSED
+        return _refuse(error)
     except DATABASE_ERRORS as error:
         if not is_retryable(error):
             raise
         _log.critical("database_away", reason=type(error).__name__, hint="is RAPPORT_POSTGRES right, and is it running?")
         return _EXIT_FAILED
+
+
+def _refuse(error: ConfigurationRefused) -> int:
+    _log.critical("start_refused", reason=str(error))
+    return _EXIT_REFUSED
 
 
 def run_from_command_line(
@@ -89,7 +95,21 @@ def run_from_command_line(
         return _EXIT_REFUSED
     if parsed.fd is not None:
         settings = settings.model_copy(update={"listen_fd": parsed.fd})
-    return run_service(cast("Mode", parsed.mode), build, create_app, run_worker, settings, service=service)
+    mode = cast("Mode", parsed.mode)
+    if mode == "worker" or settings.processes == 1:
+        return run_service(mode, build, create_app, run_worker, settings, service=service)
+    prefork.begin_again_with_shared_metrics()
+    configure_logging(service, settings.platform)
+    try:
+        listener = open_listener(settings)
+    except ConfigurationRefused as error:
+        return _refuse(error)
+    shared = settings.model_copy(update={"listen_fd": listener.fileno()})
+
+    def run(number: int) -> int:
+        return run_service(mode if number == 0 else "api", build, create_app, run_worker, shared, service=service)
+
+    return prefork.run_processes(settings.processes, run)
 
 
 def open_listener(settings: ServiceSettings) -> socket.socket:
@@ -182,8 +202,16 @@ def _stop_on_signals(stop: asyncio.Event) -> None:
         _log.info("stopping", signal=number.name)
         stop.set()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT) if prefork.lifeline() is None else (signal.SIGTERM,):
         loop.add_signal_handler(number, handle, number)
+    if (parent := prefork.lifeline()) is not None:
+        loop.add_reader(parent, _stop_as_orphan, loop, parent, stop)
+
+
+def _stop_as_orphan(loop: asyncio.AbstractEventLoop, parent: int, stop: asyncio.Event) -> None:
+    loop.remove_reader(parent)
+    _log.error("parent_ended")
+    stop.set()
 
 
 @asynccontextmanager

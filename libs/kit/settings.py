@@ -95,7 +95,9 @@ class ServiceSettings(BaseSettings):
     listen_fd: int | None = None
     """A listening socket inherited from the parent process (also systemd's, number 3): requests wait in it over a restart."""
     reuse_port: bool = False
-    """Several processes listen on one port (SO_REUSEPORT)."""
+    """The next process may listen beside the present one (SO_REUSEPORT)."""
+    processes: int = Field(default=1, ge=1, le=64)
+    """Processes that answer requests; one of them is the worker, too. More than one pays where one core can't keep up."""
     backlog: int = Field(default=2048, ge=1)
     max_connections: int = Field(default=10_000, ge=1)
     request_patience_s: float = Field(default=20.0, gt=0)

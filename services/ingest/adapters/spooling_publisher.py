@@ -27,8 +27,8 @@ _LAST_WAIT_S: Final = 5.0
 
 _RECORDS = gauge("ingest_spool_records", "Records on this process's disk that the log hasn't taken yet.")
 _BYTES = gauge("ingest_spool_bytes", "Bytes of them.")
-_AGE = gauge("ingest_spool_oldest_seconds", "Age of the oldest of them; 0 where there is none.")
-_AWAY = gauge("ingest_broker_away", "1 while nothing is given to the log before it lies in the spool.")
+_AGE = gauge("ingest_spool_oldest_seconds", "Age of the oldest of them; 0 where there is none.", of_several="livemax")
+_AWAY = gauge("ingest_broker_away", "1 while nothing is given to the log before it lies in the spool.", of_several="livemax")
 _SPOOLED = counter("ingest_spooled_total", "Records that went to the spool.")
 _DRAINED = counter("ingest_spool_drained_total", "Records that the log took from the spool.")
 _SET_ASIDE = counter("ingest_spool_refused_total", "Spooled records that the log will never take; kept in the file `refused`.")

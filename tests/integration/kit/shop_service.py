@@ -15,8 +15,11 @@ from libs.kit.auth import FixedAccess
 from libs.kit.clock import SystemClock
 from libs.kit.errors import ConfigurationRefused
 from libs.kit.http import Health, create_app
+from libs.kit.metrics import counter
 from libs.kit.process import run_from_command_line
 from libs.kit.settings import ServiceSettings
+
+_ASKED = counter("shop_asked", "Requests.")
 
 
 class Settings(ServiceSettings):
@@ -42,6 +45,11 @@ async def build(settings: Settings) -> AsyncIterator[Deps]:
 
 def build_app(deps: Deps) -> FastAPI:
     app = create_app(service="shop", title="Shop", description="", health=Health(), access=FixedAccess(), clock=SystemClock())
+
+    @app.get("/pid")
+    async def tell_pid() -> dict[str, int]:
+        _ASKED.inc()
+        return {"pid": os.getpid()}
 
     @app.get("/slow")
     async def answer_slowly() -> dict[str, int]:

@@ -177,3 +177,72 @@ async def test_an_inherited_socket_keeps_waiting_clients_over_a_restart(start: S
             waiting = asyncio.create_task(client.get("/slow"))
             second = await start("api", "--fd", str(listener.fileno()), pass_fds=(listener.fileno(),))
             assert (await waiting).json() == {"pid": second.pid}
+
+
+async def ask_both(port: int) -> tuple[set[int], int]:
+    """The pids of two processes behind one port, and how many connections it took until both had answered."""
+    pids: set[int] = set()
+    asked = 0
+
+    async def ask() -> None:
+        nonlocal asked
+        # A connection stays with the process that took it.
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
+            pids.add((await client.get("/pid")).json()["pid"])
+            asked += 1
+
+    async def have_both_answered() -> bool:
+        await asyncio.gather(*(ask() for _ in range(8)))
+        return len(pids) == 2
+
+    await eventually(have_both_answered)
+    return pids, asked
+
+
+async def test_two_processes_answer_on_one_port_as_one(
+    start: Start, client: httpx.AsyncClient, port: int, tmp_path: Path
+) -> None:
+    process = await start(processes="2")
+    await eventually(lambda: is_live(client))
+    pids, asked = await ask_both(port)
+    assert process.pid not in pids
+    for _ in range(10):
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as anybody:
+            assert (await anybody.get("/readyz")).json()["pid"] == process.pid
+            assert f"rapport_shop_asked_total {asked}.0\n" in (await anybody.get("/metrics")).text
+    request = asyncio.create_task(client.get("/slow"))
+    await eventually(lambda: read_note(tmp_path), until=lambda note: "asked" in note)
+    process.terminate()
+    assert (await request).status_code == 200
+    assert (await finish(process))[0] == 0
+    assert sorted((await read_note(tmp_path)).split()) == ["asked", "began", "closed", "closed", "done", "worker", "worker"]
+
+
+async def test_one_of_several_that_dies_takes_the_others_with_it(start: Start, client: httpx.AsyncClient, port: int) -> None:
+    process = await start("api", processes="2")
+    await eventually(lambda: is_live(client))
+    pids, _ = await ask_both(port)
+    os.kill(pids.pop(), signal.SIGKILL)
+    code, said = await finish(process)
+    assert code == 1
+    assert "process_ended_unasked" in said
+
+
+async def test_several_whose_parent_is_killed_end_by_themselves(start: Start, client: httpx.AsyncClient, tmp_path: Path) -> None:
+    process = await start("api", processes="2")
+    await eventually(lambda: is_live(client))
+    process.kill()
+    code, said = await finish(process)  # the children hold the other end of what is read here
+    assert code == -signal.SIGKILL
+    assert said.count("parent_ended") == 2
+    assert await read_note(tmp_path) == "closed\nclosed\n"
+
+
+async def test_several_say_once_why_they_cannot_start(start: Start, port: int) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", port))
+        taken.listen()
+        code, said = await finish(await start("api", processes="2"))
+    assert code == 2
+    assert said.count(f"127.0.0.1:{port}") == 1
+    assert "Traceback" not in said

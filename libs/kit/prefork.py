@@ -1,0 +1,115 @@
+"""Several processes of one service on one socket, forked from one that has imported everything, so that they share its memory.
+
+They begin and end together: the parent only passes signals on, and a child that ends unasked ends the others. Children whose
+parent was killed stop as for SIGTERM.
+"""
+
+import gc
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Iterable
+
+from libs.kit.logging import get_logger
+from libs.kit.metrics import SHARED_METRICS_VARIABLE, forget_process, shares_metrics
+
+_log = get_logger(__name__)
+_TOLD = frozenset({signal.SIGTERM, signal.SIGINT})
+_EXIT_FAILED = 1
+
+_parent: int | None = None
+_lifeline: int | None = None
+
+
+def main_pid() -> int:
+    """The process that whoever started the service knows: the parent of forked ones."""
+    return _parent or os.getpid()
+
+
+def lifeline() -> int | None:
+    """In a forked process: a file descriptor that is readable, at its end, when the parent is gone."""
+    return _lifeline
+
+
+def begin_again_with_shared_metrics() -> None:
+    """Execute the same command anew where metrics aren't shared yet: how they are kept is fixed when they are made.
+
+    The files are one folder's, which `run_processes` removes.
+    """
+    if not shares_metrics():
+        os.environ[SHARED_METRICS_VARIABLE] = tempfile.mkdtemp(prefix="rapport-metrics-")
+        sys.stderr.flush()
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - the same command
+
+
+def run_processes(count: int, run: Callable[[int], int]) -> int:
+    """`run(number)` in so many forked processes. 0 if all were told to stop and ended well, else 1.
+
+    Call it with no other thread and no connection open.
+    """
+    gc.collect()
+    gc.freeze()
+    # A signal that comes between two steps waits until it is asked for.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _TOLD | {signal.SIGCHLD})
+    alive_end, held_end = os.pipe()
+    children: set[int] = set()
+    for number in range(count):
+        child = os.fork()
+        if child == 0:
+            os.close(held_end)
+            _be_child(alive_end, run, number)
+        children.add(child)
+    os.close(alive_end)
+    try:
+        return _watch(children)
+    finally:
+        os.close(held_end)
+        shutil.rmtree(os.environ[SHARED_METRICS_VARIABLE], ignore_errors=True)
+
+
+def _be_child(alive_end: int, run: Callable[[int], int], number: int) -> None:
+    global _parent, _lifeline
+    _parent, _lifeline = os.getppid(), alive_end
+    # Ctrl-C reaches all of a terminal's processes; what ends a child is its parent's word.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _TOLD | {signal.SIGCHLD})
+    code = _EXIT_FAILED
+    try:
+        code = run(number)
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _watch(children: set[int]) -> int:
+    is_stopping = has_failed = False
+    while children:
+        number = signal.sigwait(_TOLD | {signal.SIGCHLD})
+        if number in _TOLD:
+            is_stopping = True
+            _tell(children)
+            continue
+        ended = dict(_reap(children))
+        children -= ended.keys()
+        has_failed = has_failed or any(ended.values())
+        if ended and not is_stopping:
+            is_stopping = has_failed = True
+            _log.error("process_ended_unasked", codes=sorted(ended.values()))
+            _tell(children)
+    return _EXIT_FAILED if has_failed else 0
+
+
+def _reap(children: Iterable[int]) -> Iterable[tuple[int, int]]:
+    """Pid and exit code of those that have ended."""
+    for pid in children:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            forget_process(pid)
+            yield pid, os.waitstatus_to_exitcode(status)
+
+
+def _tell(children: Iterable[int]) -> None:
+    for pid in children:
+        os.kill(pid, signal.SIGTERM)
