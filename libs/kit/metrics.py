@@ -3,10 +3,9 @@
 Forked processes of one service (`prefork`) keep them in files of one folder, and each of them answers for all.
 """
 
-import os
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Final, Literal
+from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.gc_collector import GCCollector
@@ -14,15 +13,14 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from libs.kit.settings import find_shared_metrics
+
 __all__ = ["REGISTRY", "Counter", "Gauge", "Histogram", "counter", "gauge", "histogram", "render_metrics"]
 
 REGISTRY = CollectorRegistry(auto_describe=True)
 ProcessCollector(registry=REGISTRY)
 PlatformCollector(registry=REGISTRY)
 GCCollector(registry=REGISTRY)
-
-SHARED_METRICS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
-"""prometheus-client's own: the folder of processes that share their metrics, read when it is imported."""
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -71,10 +69,6 @@ def histogram(
     return made
 
 
-def shares_metrics() -> bool:
-    return SHARED_METRICS_VARIABLE in os.environ
-
-
 def forget_process(pid: int) -> None:
     """What an ended process counted stays counted; its gauges go."""
     mark_process_dead(pid)  # type: ignore[no-untyped-call]
@@ -82,7 +76,7 @@ def forget_process(pid: int) -> None:
 
 def drop_series(metric: Gauge, *labels: str) -> None:
     """It is another process's to tell from now on. Files can't forget: there it is 0."""
-    if shares_metrics():
+    if find_shared_metrics() is not None:
         metric.labels(*labels).set(0)
         return
     with suppress(KeyError):
@@ -91,7 +85,7 @@ def drop_series(metric: Gauge, *labels: str) -> None:
 
 def render_metrics() -> bytes:
     """The exposition format, version 0.0.4."""
-    if not shares_metrics():
+    if find_shared_metrics() is None:
         return generate_latest(REGISTRY)
     together = CollectorRegistry()
     MultiProcessCollector(together)  # type: ignore[no-untyped-call]

@@ -11,13 +11,16 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 from libs.kit.logging import get_logger
-from libs.kit.metrics import SHARED_METRICS_VARIABLE, forget_process, shares_metrics
+from libs.kit.metrics import forget_process
+from libs.kit.settings import SHARED_METRICS_VARIABLE, build_environment, find_shared_metrics
 
 _log = get_logger(__name__)
 _TOLD = frozenset({signal.SIGTERM, signal.SIGINT})
 _EXIT_FAILED = 1
+_FOLDER = "rapport-metrics-"
 
 _parent: int | None = None
 _lifeline: int | None = None
@@ -38,10 +41,10 @@ def begin_again_with_shared_metrics() -> None:
 
     The files are one folder's, which `run_processes` removes.
     """
-    if not shares_metrics():
-        os.environ[SHARED_METRICS_VARIABLE] = tempfile.mkdtemp(prefix="rapport-metrics-")
+    if find_shared_metrics() is None:
+        environment = build_environment({SHARED_METRICS_VARIABLE: tempfile.mkdtemp(prefix=_FOLDER)})
         sys.stderr.flush()
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - the same command
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)  # noqa: S606 - the same command
 
 
 def run_processes(count: int, run: Callable[[int], int]) -> int:
@@ -66,7 +69,13 @@ def run_processes(count: int, run: Callable[[int], int]) -> int:
         return _watch(children)
     finally:
         os.close(held_end)
-        shutil.rmtree(os.environ[SHARED_METRICS_VARIABLE], ignore_errors=True)
+        _remove_metrics()
+
+
+def _remove_metrics() -> None:
+    folder = Path(find_shared_metrics() or "")
+    if folder.name.startswith(_FOLDER):  # a folder that somebody else chose is theirs
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _be_child(alive_end: int, run: Callable[[int], int], number: int) -> None:

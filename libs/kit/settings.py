@@ -1,7 +1,9 @@
 """What operators set, read once at start from the environment. Names carry their units; nothing else reads os.environ."""
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -106,3 +108,16 @@ class ServiceSettings(BaseSettings):
     """How long requests and the worker may take to finish after SIGTERM; below Kubernetes' 30 s."""
     database_max_connections: int = Field(default=8, ge=1)
     batch_max_records: int = Field(default=2000, ge=1)
+
+
+SHARED_METRICS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
+
+
+def find_shared_metrics() -> str | None:
+    """The folder where forked processes keep their metrics together: prometheus-client's variable, read when it is imported."""
+    return os.environ.get(SHARED_METRICS_VARIABLE)
+
+
+def build_environment(more: Mapping[str, str]) -> dict[str, str]:
+    """What this process was started with, and more, for another."""
+    return {**os.environ, **more}
