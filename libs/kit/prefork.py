@@ -88,6 +88,8 @@ def _be_child(alive_end: int, run: Callable[[int], int], number: int) -> None:
     try:
         code = run(number)
     finally:
+        if os.getppid() != _parent:
+            _remove_metrics()
         sys.stderr.flush()
         os._exit(code)
 

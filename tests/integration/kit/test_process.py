@@ -35,7 +35,8 @@ async def start(tmp_path: Path, port: int) -> AsyncIterator[Start]:
     started: list[Process] = []
 
     async def start_process(mode: str = "all", *more: str, pass_fds: tuple[int, ...] = (), **settings: str) -> Process:
-        environment = {**os.environ, "SHOP_NOTE": str(tmp_path / "note"), "SHOP_PORT": str(port), "PYTHONPATH": str(ROOT)}
+        environment = {**os.environ, "SHOP_NOTE": str(tmp_path / "note"), "SHOP_PORT": str(port)}
+        environment |= {"PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)}
         environment |= {f"SHOP_{name.upper()}": value for name, value in settings.items()}
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -74,6 +75,10 @@ async def is_live(client: httpx.AsyncClient) -> bool:
 async def finish(process: Process) -> tuple[int | None, str]:
     _, said = await asyncio.wait_for(process.communicate(), 20)
     return process.returncode, said.decode()
+
+
+def list_names(folder: Path) -> list[str]:
+    return [entry.name for entry in folder.iterdir()]
 
 
 async def read_note(tmp_path: Path) -> str:
@@ -236,6 +241,7 @@ async def test_several_whose_parent_is_killed_end_by_themselves(start: Start, cl
     assert code == -signal.SIGKILL
     assert said.count("parent_ended") == 2
     assert await read_note(tmp_path) == "closed\nclosed\n"
+    assert list_names(tmp_path) == ["note"]
 
 
 async def test_several_say_once_why_they_cannot_start(start: Start, port: int) -> None:
