@@ -10,10 +10,10 @@ from msgspec import Raw
 
 from libs.events import codec
 from libs.events.envelope import Incoming, Outgoing
-from libs.events.profiles import AppliedTouchpoint, Cause, Member, ProfileChanged
+from libs.events.profiles import AppliedTouchpoint, Cause, Member, ProfileChanged, TouchpointDismissed
 from libs.events.topics import PROFILE_CHANGES
 from libs.kit.times import format_utc, to_micros
-from services.profile.domain.graph import Node
+from services.profile.domain.nodes import Node
 from services.profile.domain.values import render_time
 from services.profile.domain.view import ALL_PARTS
 from services.profile.domain.views import LOYALTY, SEGMENTS, next_version, render_identifiers, render_view
@@ -137,6 +137,19 @@ def tell_absorbed(group: ProfileGroup, root: UUID, moment: Moment, causes: tuple
     group.version = next_version(group.version, moment.generation)
     group.parts = {"membership"}
     return build_record(group, moment, causes=causes, members=(), absorbed_into=root)
+
+
+def tell_ignored(touchpoint_id: UUID, reason: str, moment: Moment) -> Outgoing:
+    """For those who wait for the touchpoint: it changed no profile, and never will."""
+    return codec.encode(
+        TouchpointDismissed(touchpoint_id=touchpoint_id, outcome="ignored", reason=reason),
+        topic=PROFILE_CHANGES,
+        key=touchpoint_id,
+        event_id=f"{touchpoint_id}:dismissed",
+        source=SOURCE,
+        time=moment.now,
+        received_ms=moment.ms,
+    )
 
 
 def build_present(profile: StoredProfile, *, probe: bool = False) -> Outgoing:

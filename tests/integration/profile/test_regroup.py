@@ -199,7 +199,7 @@ async def test_commands_and_touchpoints_at_once_leave_one_owner_for_every_fragme
                 await profiles.split(one, other)
             else:
                 await profiles.apply(make_touchpoint(1000 + turn, one, other, f"x{100 + turn}", minute=1000 + turn))
-        except (SameProfile, IdentifiersBanned, IdentifierNotHeld, OnlyIdentifier):
+        except (SameProfile, IdentifiersBanned, IdentifierNotHeld, MergeRefused, OnlyIdentifier):
             return
 
     for begin in range(0, 60, 6):
