@@ -241,8 +241,11 @@ class Graph(Generic[T]):
             if node.address is not None:
                 self.live[node.address] = fragment
 
-    def apply(self, position: int, touchpoint: T, blocked: tuple[Identifier, ...] = ()) -> None:
-        """Take in one touchpoint, without its blocked identifiers. The strongest owns it whatever becomes of the others."""
+    def apply(self, position: int, touchpoint: T, blocked: tuple[Identifier, ...] = (), sent: T | None = None) -> None:
+        """Take in one touchpoint. Its strongest identifier owns it whatever becomes of the others.
+
+        It comes without its `blocked` identifiers; folded is what was `sent`, which says that they are no traits either.
+        """
         received_us, occurred_us = to_micros(touchpoint.received_at), to_micros(touchpoint.occurred_at)
         received = format_instant(received_us)
         occurred = received if occurred_us == received_us else format_instant(occurred_us)
@@ -257,7 +260,7 @@ class Graph(Generic[T]):
             refused += tuple((one.kind, one.value) for one in blocked)
         group = self.owner[fragment]
         self._see(said, group.nodes[fragment], group, verified=named[0].verified)
-        group.applied.append(Applied(position, fragment, touchpoint, refused))
+        group.applied.append(Applied(position, fragment, touchpoint if sent is None else sent, refused))
         if touchpoint.name in SENT:
             node = group.nodes[fragment]
             node.message = choose_last((node.message, read_message(touchpoint)))

@@ -80,7 +80,7 @@ async def apply_touchpoints(tx: Tx, messages: Sequence[Incoming], applying: Appl
     kept, ignored = _drop_blocked(fresh, rules) if rules.blocks else ([_Kept(*one) for one in fresh], [])
     opened = await open_graph(tx, [one.touchpoint for one in kept], applying.graph, rules, applying.fragment_id)
     for number, one in enumerate(kept):
-        opened.graph.apply(opened.base + number * POSITIONS_PER_TOUCHPOINT, one.touchpoint, one.blocked)
+        opened.graph.apply(opened.base + number * POSITIONS_PER_TOUCHPOINT, one.touchpoint, one.blocked, one.sent)
     for number, one in enumerate(ignored, len(kept)):
         outcomes[one.place] = LEFT_WITH_NONE
         position = opened.base + number * POSITIONS_PER_TOUCHPOINT
@@ -99,11 +99,12 @@ async def apply_touchpoints(tx: Tx, messages: Sequence[Incoming], applying: Appl
 
 
 class _Kept(NamedTuple):
-    """A new touchpoint, its place in the poll, and which of its identifiers it is taken without."""
+    """A new touchpoint, its place in the poll, which of its identifiers it is taken without, and how it was `sent` with them."""
 
     place: int
     touchpoint: TouchpointRecorded
     blocked: tuple[Identifier, ...] = ()
+    sent: TouchpointRecorded | None = None
 
 
 def _drop_blocked(fresh: Sequence[tuple[int, TouchpointRecorded]], rules: Rules) -> tuple[list[_Kept], list[_Kept]]:
@@ -116,7 +117,8 @@ def _drop_blocked(fresh: Sequence[tuple[int, TouchpointRecorded]], rules: Rules)
         if not own:
             ignored.append(_Kept(place, touchpoint, blocked + given_up))
         elif blocked or given_up:
-            kept.append(_Kept(place, replace(touchpoint, identifiers=own, previous=previous), blocked + given_up))
+            named = replace(touchpoint, identifiers=own, previous=previous)
+            kept.append(_Kept(place, named, blocked + given_up, touchpoint))
         else:
             kept.append(_Kept(place, touchpoint))
     return kept, ignored

@@ -1,12 +1,18 @@
-"""Limits, windows, blocked values, browsers' claims: what the rules make of touchpoints, and how much a profile may hold at all."""
+"""Limits, windows, browsers' claims: what the rules make of touchpoints, and how much a profile may hold at all."""
 
 from dataclasses import replace
 from datetime import timedelta
 
+from services.profile.domain.graph import Group
 from services.profile.domain.identity import MAX_IDENTIFIERS, MAX_VALUE_BYTES
+from services.profile.domain.nodes import Node, compute_profile_id
 from services.profile.domain.rules import INSTALLED, KindRules, Rules
+from services.profile.handlers.tell_profiles import make_moment, tell_version
 from tests.unit.profile.identity_book import Book
-from tests.unit.profile.plain_identity import Named, Touch, make_touch
+from tests.unit.profile.plain_identity import START, Named, Touch, fragment_of, make_touch
+
+BROKERS_MAX_BYTES = 1_048_588  # Kafka's message.max.bytes where nobody sets it
+TIME = "2026-01-01T00:00:00.000Z"
 
 
 def make_rules(**kinds: KindRules) -> Rules:
@@ -111,3 +117,18 @@ def test_long_values_fill_a_profile_sooner() -> None:
     assert set(book.reasons()) == {"too_many_identifiers"}
     [crowd] = [group for group in book.profiles.values() if len(group.nodes) > 1]
     assert 0 <= MAX_VALUE_BYTES - crowd.weigh() < 2 * len(value) * 6
+
+
+def test_the_fullest_profile_fits_into_a_record_with_room_for_its_view() -> None:
+    value = "v" * (MAX_VALUE_BYTES // MAX_IDENTIFIERS - 5)
+    nodes = {}
+    for number in range(MAX_IDENTIFIERS):
+        fragment = fragment_of("any", str(number))
+        node = nodes[fragment] = Node(fragment, f"{number:_<64}", f"{number:03}{value}"[: len(value) + 3], fragment)
+        node.see(verified=True, received_at=TIME, occurred_at=TIME)
+        node.membership = 99
+    founding = next(iter(nodes))
+    crowd = Group[Touch](compute_profile_id(founding), founding, 0, nodes)
+    assert 0 <= MAX_VALUE_BYTES - crowd.weigh() < 2 * MAX_IDENTIFIERS
+    [record] = tell_version(crowd, make_moment(START, 0), ("touchpoint",))[1]
+    assert len(record.value or b"") < BROKERS_MAX_BYTES * 2 // 3
