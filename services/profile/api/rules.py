@@ -11,7 +11,7 @@ from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
 from libs.durable.cursors import DEFAULT_LIMIT, cut_page, decode_cursor
-from libs.identity import EXTERNAL, STRENGTH, VERSION, normalise, normalise_kind, strength_of
+from libs.identity import EXTERNAL, STRENGTH, VERSION, CheckDigit, normalise, normalise_kind, strength_of
 from libs.identity.values import BLOCKED
 from libs.kit.auth import Principal
 from libs.kit.errors import FieldError, Invalid
@@ -27,6 +27,7 @@ from services.profile.ports import RulesVersion
 
 _MOST_KINDS: Final = 200
 _MOST_BLOCKED: Final = 1_000
+_NUMBERED: Final = ("loyalty_card", EXTERNAL)
 _LONGEST_WINDOW: Final = timedelta(days=3_650)
 _NORMAL_FORMS: Final = {
     "email": "trimmed, the whole address in lower case",
@@ -65,6 +66,9 @@ class KindIn(StrictModel):
     ] = None
     blocked: Annotated[list[Annotated[str, Field(max_length=512)]], Field(default_factory=list, max_length=_MOST_BLOCKED)]
     browser_claim: Annotated[bool, Field(strict=True, description="Whether a browser's unverified word may link.")] = True
+    check_digit: Annotated[
+        CheckDigit | None, Field(description="Numbers (cards) whose last digit is wrong by this scheme identify nobody.")
+    ] = None
     strength: Fixed = None
     priority: Fixed = None
     normaliser: Fixed = None
@@ -80,6 +84,7 @@ class RulesIn(StrictModel):
                     "kinds": {
                         "anonymous_id": {"limit": 5, "window": "P7D"},
                         "email": {"limit": 5, "window": "P365D", "blocked": ["info@shop.example"], "browser_claim": False},
+                        "loyalty_card": {"check_digit": "ean"},
                         "crm_id": {"description": "Contact in the CRM", "limit": 1},
                     }
                 }
@@ -102,6 +107,7 @@ _EXAMPLE: Final = {
             "window": "P365D",
             "blocked": ["info@shop.example"],
             "browser_claim": True,
+            "check_digit": None,
         }
     },
     "fixed": {
@@ -189,6 +195,7 @@ def _show_kind(rules: KindRules) -> dict[str, Any]:
         "window": format_duration(rules.window) if rules.window is not None else None,
         "blocked": sorted(rules.blocked),
         "browser_claim": rules.browser_claim,
+        "check_digit": rules.check_digit,
     }
 
 
@@ -210,6 +217,8 @@ def _read_kind(kind: str, given: KindIn, region: str, errors: list[FieldError]) 
         errors.append(FieldError(f"{at}/description", "a new kind needs one"))
     if kind in UNKNOWN_PERSON_KINDS and not given.browser_claim:
         errors.append(FieldError(f"{at}/browser_claim", "a browser's own id is no claim: only the browser knows it"))
+    if given.check_digit is not None and kind not in _NUMBERED and installed is not None:
+        errors.append(FieldError(f"{at}/check_digit", "is for cards and ids of other systems"))
     said = given.model_fields_set
     base = installed or KindRules(description="")
     return KindRules(
@@ -218,6 +227,7 @@ def _read_kind(kind: str, given: KindIn, region: str, errors: list[FieldError]) 
         window=_read_window(given.window, f"{at}/window", errors) if "window" in said else base.window,
         blocked=_read_blocked(kind, given.blocked, region, f"{at}/blocked", errors),
         browser_claim=given.browser_claim,
+        check_digit=given.check_digit,
     )
 
 

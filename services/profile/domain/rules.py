@@ -11,7 +11,7 @@ from typing import Final, Protocol, TypeVar
 
 import msgspec
 
-from libs.identity import EXTERNAL
+from libs.identity import EXTERNAL, CheckDigit, has_wrong_check_digit
 
 _DEFAULT_LIMIT: Final = 5
 _WEEK: Final = timedelta(days=7)
@@ -23,7 +23,8 @@ class KindRules(msgspec.Struct, frozen=True, kw_only=True):
 
     `limit`: how many one profile may hold; None: any number. `window`: only those count that joined it so lately, seen from the
     receipt of the touchpoint at hand. `blocked`: values that identify nobody, in normal form and lower case, beside those that
-    `libs.identity` knows. `browser_claim`: whether a browser's unverified word of this kind is enough to link.
+    `libs.identity` knows. `browser_claim`: whether a browser's unverified word of this kind is enough to link. `check_digit`:
+    what numbers of this kind end with; one whose last digit is wrong identifies nobody.
     """
 
     description: str
@@ -31,6 +32,15 @@ class KindRules(msgspec.Struct, frozen=True, kw_only=True):
     window: timedelta | None = None
     blocked: frozenset[str] = frozenset()
     browser_claim: bool = True
+    check_digit: CheckDigit | None = None
+
+    @property
+    def drops(self) -> bool:
+        """Whether any value is dropped beside those that always are."""
+        return bool(self.blocked) or self.check_digit is not None
+
+    def is_dropped(self, value: str) -> bool:
+        return value.lower() in self.blocked or (self.check_digit is not None and has_wrong_check_digit(value, self.check_digit))
 
 
 INSTALLED: Final[Mapping[str, KindRules]] = MappingProxyType(
@@ -70,13 +80,12 @@ class Rules:
         return found if found is not None else self.kinds[EXTERNAL]
 
     @property
-    def blocks(self) -> bool:
-        """Whether anything is blocked beside what always is."""
-        return any(one.blocked for one in self.kinds.values())
+    def drops(self) -> bool:
+        return any(one.drops for one in self.kinds.values())
 
     def sort_out(self, named: Sequence[I]) -> tuple[tuple[I, ...], tuple[I, ...]]:
-        """Those that stand, and those that are blocked; both in their order."""
-        blocked = tuple(one for one in named if one.value.lower() in self.of(one.kind).blocked)
+        """Those that stand, and those that identify nobody; both in their order."""
+        blocked = tuple(one for one in named if self.of(one.kind).is_dropped(one.value))
         return (tuple(one for one in named if one not in blocked), blocked) if blocked else (tuple(named), ())
 
 

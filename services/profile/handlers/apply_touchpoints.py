@@ -77,7 +77,7 @@ async def apply_touchpoints(tx: Tx, messages: Sequence[Incoming], applying: Appl
     if not fresh:
         return BatchResult(outcomes)
     rules = applying.rules.in_force
-    kept, ignored = _drop_blocked(fresh, rules) if rules.blocks else ([_Kept(*one) for one in fresh], [])
+    kept, ignored = _drop_blocked(fresh, rules) if rules.drops else ([_Kept(*one) for one in fresh], [])
     opened = await open_graph(tx, [one.touchpoint for one in kept], applying.graph, rules, applying.fragment_id)
     for number, one in enumerate(kept):
         opened.graph.apply(opened.base + number * POSITIONS_PER_TOUCHPOINT, one.touchpoint, one.blocked, one.sent)

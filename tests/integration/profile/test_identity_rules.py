@@ -18,6 +18,8 @@ from tests.integration.profile.driving import Profiles, make_identifier, make_id
 from tests.integration.profile.running import OTHER_KEY, READ_KEY, RULES_KEY, Service
 from tests.support.eventually import eventually
 
+DEFAULTS = {"browser_claim": True, "check_digit": None}
+
 
 def block(*values: str) -> KindRules:
     return KindRules(description="", limit=1, blocked=frozenset(values))
@@ -99,7 +101,7 @@ async def test_rules_are_read_changed_in_versions_and_remembered(service: Servic
     changed = await put(service, {"kinds": {"crm_id": crm, "email": {"window": "P2W", "limit": None}}}, if_match='"0"')
     assert (changed.status_code, changed.headers["etag"]) == (200, '"1"')
     assert changed.json()["changed_by"] == "steward"
-    assert changed.json()["kinds"]["crm_id"] == {**crm, "window": None, "blocked": ["none of them", "x1"], "browser_claim": True}
+    assert changed.json()["kinds"]["crm_id"] == {**crm, "window": None, "blocked": ["none of them", "x1"], **DEFAULTS}
     assert (changed.json()["kinds"]["email"]["limit"], changed.json()["kinds"]["email"]["window"]) == (None, "P14D")
     late = await put(service, {"kinds": {}}, if_match='"0"')
     assert (late.status_code, late.json()["code"], late.headers["etag"]) == (412, "precondition_failed", '"1"')
@@ -159,6 +161,8 @@ async def test_every_process_adopts_changed_rules_by_itself(service: Service, da
         ({"email": {"blocked": ["info@shop.example", "null"]}}, "#/kinds/email/blocked/1"),
         ({"email": {"browser_claim": 1}}, "#/kinds/email/browser_claim"),
         ({"anonymous_id": {"browser_claim": False}}, "#/kinds/anonymous_id/browser_claim"),
+        ({"email": {"check_digit": "luhn"}}, "#/kinds/email/check_digit"),
+        ({"loyalty_card": {"check_digit": "iban"}}, "#/kinds/loyalty_card/check_digit"),
         ({"crm_id": {"limit": 1}}, "#/kinds/crm_id/description"),
         ({"CRM/Id": {"description": "Contact"}}, "#/kinds/CRM~1Id"),
         ({"email": {"unknown": 1}}, "#/kinds/email/unknown"),

@@ -87,6 +87,14 @@ def test_a_browsers_word_of_a_kind_may_be_made_worth_nothing() -> None:
     assert (book.reasons(), book.profile_of("d1")) == ([], {"e1", "d1"})
 
 
+def test_a_card_with_a_wrong_check_digit_is_nobodys_where_cards_have_one() -> None:
+    rules = make_rules(loyalty_card=KindRules(description="", check_digit="ean"))
+    cards = [Named("loyalty_card", value) for value in ("4006381333931", "4006381333932", "4006-3813-3393-1", "GOLD 7")]
+    assert rules.sort_out(cards) == ((cards[0], cards[2], cards[3]), (cards[1],))
+    assert Rules().sort_out(cards) == (tuple(cards), ())
+    assert (rules.drops, Rules().drops) == (True, False)
+
+
 def make_crowd(count: int, value: str = "") -> list[Touch]:
     """A user with so many ids of other systems, each of a kind of its own, every second one by an alias of another account."""
     crowd = []
