@@ -22,6 +22,8 @@ from services.profile.ports import ProfileGroup, StoredProfile
 
 MAX_TOUCHPOINTS: Final = 200
 MAX_BYTES: Final = 256 * 1024
+ROOM_BYTES: Final = 64 * 1024
+"""For touchpoints beside a view that alone comes near `MAX_BYTES`: else each of them would make a record with all of it."""
 SOURCE: Final = "profile"
 EVERYTHING: Final = tuple(sorted({*ALL_PARTS, "identifiers", "membership", SEGMENTS, LOYALTY}))
 _NO_TOUCHPOINTS: Final[tuple[AppliedTouchpoint, ...]] = ()
@@ -193,12 +195,13 @@ def _cut(group: ProfileGroup, told: Told, overhead: int) -> Sequence[tuple[Appli
     if len(group.applied) == 1:
         one = group.applied[0]
         return ((AppliedTouchpoint(one.fragment, Raw(told.body_of(one.position))),),)
+    limit = max(MAX_BYTES, overhead + ROOM_BYTES)
     portions: list[tuple[AppliedTouchpoint, ...]] = []
     current: list[AppliedTouchpoint] = []
     size = overhead
     for applied in group.applied:
         body = told.body_of(applied.position)
-        if current and (len(current) == MAX_TOUCHPOINTS or size + len(body) > MAX_BYTES):
+        if current and (len(current) == MAX_TOUCHPOINTS or size + len(body) > limit):
             portions.append(tuple(current))
             current, size = [], overhead
         current.append(AppliedTouchpoint(applied.fragment, Raw(body)))

@@ -38,13 +38,14 @@ SELECT h.fragments[1], array_agg(CASE WHEN b.a = h.fragments[1] THEN b.b ELSE b.
  WHERE h.command_id = $1 AND h.kind = 'split' GROUP BY 1
 """
 _LIFT: Final = "UPDATE bans SET void_until = $2 WHERE ban_id = $1 AND void_until = 'infinity' RETURNING a, b"
+# LIMIT 1 makes PostgreSQL look each split's ban up by its index: it stops after a page, however many bans there are.
 _LIST_BANS: Final = """
 SELECT h.applied, h.command_id, h.at, h.reason, h.actor, h.fragments[1],
        ARRAY(SELECT CASE WHEN b.a = h.fragments[1] THEN b.b ELSE b.a END
                FROM bans b WHERE b.ban_id = h.command_id AND b.void_until = 'infinity' ORDER BY 1)
   FROM history h
+ CROSS JOIN LATERAL (SELECT FROM bans b WHERE b.ban_id = h.command_id AND b.void_until = 'infinity' LIMIT 1) AS in_force
  WHERE h.kind = 'split' AND h.applied < $1
-   AND EXISTS (SELECT FROM bans b WHERE b.ban_id = h.command_id AND b.void_until = 'infinity')
  ORDER BY h.applied DESC LIMIT $2
 """
 _DESCRIBE: Final = "SELECT id, kind, value FROM fragments WHERE id = ANY($1::uuid[])"

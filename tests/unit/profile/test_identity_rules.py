@@ -2,12 +2,15 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
-from services.profile.domain.graph import Group
+from libs.events.envelope import Incoming
+from services.profile.domain.graph import Applied, Group
 from services.profile.domain.identity import MAX_IDENTIFIERS, MAX_VALUE_BYTES
 from services.profile.domain.nodes import Node, compute_profile_id
 from services.profile.domain.rules import INSTALLED, KindRules, Rules
-from services.profile.handlers.tell_profiles import make_moment, tell_version
+from services.profile.handlers.open_graph import POSITIONS_PER_TOUCHPOINT
+from services.profile.handlers.tell_profiles import Told, make_moment, tell_version
 from tests.unit.profile.identity_book import Book
 from tests.unit.profile.plain_identity import START, Named, Touch, fragment_of, make_touch
 
@@ -127,16 +130,31 @@ def test_long_values_fill_a_profile_sooner() -> None:
     assert 0 <= MAX_VALUE_BYTES - crowd.weigh() < 2 * len(value) * 6
 
 
-def test_the_fullest_profile_fits_into_a_record_with_room_for_its_view() -> None:
+def make_fullest() -> Group[Any]:
+    """As many identifiers as may be, of the longest kinds, with values as long as they may be together."""
     value = "v" * (MAX_VALUE_BYTES // MAX_IDENTIFIERS - 5)
     nodes = {}
     for number in range(MAX_IDENTIFIERS):
         fragment = fragment_of("any", str(number))
-        node = nodes[fragment] = Node(fragment, f"{number:_<64}", f"{number:03}{value}"[: len(value) + 3], fragment)
+        node = nodes[fragment] = Node(fragment, f"{number:_<64}", f"{number:03}{value}", fragment, membership=99)
         node.see(verified=True, received_at=TIME, occurred_at=TIME)
-        node.membership = 99
     founding = next(iter(nodes))
-    crowd = Group[Touch](compute_profile_id(founding), founding, 0, nodes)
+    crowd = Group[Any](compute_profile_id(founding), founding, 0, nodes)
     assert 0 <= MAX_VALUE_BYTES - crowd.weigh() < 2 * MAX_IDENTIFIERS
-    [record] = tell_version(crowd, make_moment(START, 0), ("touchpoint",))[1]
+    return crowd
+
+
+def test_the_fullest_profile_fits_into_a_record_with_room_for_its_view() -> None:
+    [record] = tell_version(make_fullest(), make_moment(START, 0), ("touchpoint",))[1]
     assert len(record.value or b"") < BROKERS_MAX_BYTES * 2 // 3
+
+
+def test_many_touchpoints_of_the_fullest_profile_make_a_few_records_and_not_one_each() -> None:
+    crowd, body = make_fullest(), b'{"a":"%b"}' % (b"x" * 590)
+    messages = [Incoming("touchpoints", 0, number, b"", body, {}, 0) for number in range(500)]
+    touch = make_touch(1, "u1")
+    crowd.applied = [Applied(number * POSITIONS_PER_TOUCHPOINT, crowd.founding, touch) for number in range(500)]
+    records = tell_version(crowd, make_moment(START, 0), ("touchpoint",), Told(messages, 0))[1]
+    assert len(records) <= 6
+    assert max(len(record.value or b"") for record in records) < BROKERS_MAX_BYTES * 3 // 4
+    assert sum((record.value or b"").count(body) for record in records) == 500
