@@ -52,7 +52,7 @@ Fixed = Annotated[SkipJsonSchema[None], BeforeValidator(_refuse_fixed)]
 
 
 class KindIn(StrictModel):
-    """What is left out is as installed for this kind."""
+    """What is left out is as installed for this kind, whatever default this document names."""
 
     description: Annotated[str | None, Field(min_length=1, max_length=500, description="A new kind needs one.")] = None
     limit: Annotated[
@@ -121,6 +121,19 @@ _EXAMPLE: Final = {
 _ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "The rules in force; the ETag is their version.", "content": {"application/json": {"example": _EXAMPLE}}}
 }
+_VERSIONS: Final[dict[int | str, dict[str, Any]]] = {
+    200: {
+        "description": "Newest first.",
+        "content": {
+            "application/json": {
+                "example": {
+                    "items": [{name: value for name, value in _EXAMPLE.items() if name != "fixed"}],
+                    "next_cursor": None,
+                }
+            }
+        },
+    }
+}
 _CHANGED: Final[dict[int | str, dict[str, Any]]] = {
     **_ANSWERS,
     412: {
@@ -156,7 +169,7 @@ def build_rules_router(deps: ApiDeps) -> APIRouter:
         await deps.rules.refresh()
         return _answer(made)
 
-    @router.get("/rules/versions")
+    @router.get("/rules/versions", responses=_VERSIONS)
     async def list_versions(_: Reads, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None) -> Response:
         """Every version that somebody made, newest first, with who and when. A version never changes."""
         before = decode_cursor(cursor, int)[0] if cursor else LAST_APPLIED
