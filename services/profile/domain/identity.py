@@ -255,9 +255,10 @@ class _Union(Generic[P]):
         link = Link(self._own.fragment, claim.fragment, self._received_us)
         if any(taken.bars(party, link) or party.bars(taken, link) for taken in self.parties):
             return BANNED
-        if self._known and party.is_known and not (self._own.verified and claim.verified):
-            return UNVERIFIED_CLAIM
-        return None if self._is_enough(self._own) and self._is_enough(claim) else UNVERIFIED_CLAIM
+        if self._own.verified and claim.verified:
+            return None
+        is_enough = self._is_enough(self._own) and self._is_enough(claim)
+        return None if is_enough and not (self._known and party.is_known) else UNVERIFIED_CLAIM
 
     def take(self, claim: Claim, party: P, held: Held) -> None:
         if all(party is not taken for taken in self.parties):
