@@ -5,6 +5,7 @@ from typing import Final, Literal, get_args
 KeyScope = Literal[
     "engagement:read",
     "engagement:write",
+    "identity:write",
     "imports:read",
     "imports:write",
     "loyalty:adjust",

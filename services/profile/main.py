@@ -11,6 +11,7 @@ from libs.durable.outbox import PostgresOutbox
 from libs.durable.runtime import Runtime, open_runtime
 from libs.events.envelope import Outgoing
 from libs.kit.db import Tx
+from libs.kit.freshness import KeptFresh
 from libs.kit.ids import Id, read_id
 from libs.kit.process import exit_with, run_from_command_line
 from libs.messaging.consumer import BatchConsumer
@@ -24,8 +25,8 @@ from services.profile.api.app import create_profile_app
 from services.profile.api.deps import ApiDeps
 from services.profile.api.reading import Reader
 from services.profile.consumer import GROUP, build_handlers
-from services.profile.domain.identity import Rules
 from services.profile.handlers.apply_touchpoints import Applying
+from services.profile.handlers.change_rules import LiveRules
 from services.profile.handlers.fold_profiles import ProfileWork, fold_profiles
 from services.profile.handlers.regroup_profiles import Regrouping
 from services.profile.handlers.tell_profiles import build_present
@@ -35,8 +36,9 @@ from services.profile.store.commands import PostgresCommands
 from services.profile.store.facets import PostgresFacets, find_unjudged
 from services.profile.store.graph import PostgresGraph
 from services.profile.store.outcomes import find_outcomes, load_generation
+from services.profile.store.rules import PostgresRules
 from services.profile.store.views import load_newer
-from services.profile.upkeep import FacetFlusher, Upkeep
+from services.profile.upkeep import RULES_REFRESH_S, FacetFlusher, RulesKeeper, Upkeep
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,10 @@ async def build(settings: Settings) -> AsyncIterator[Deps]:
         async with runtime.database.connection() as connection:
             generation = await load_generation(connection)
         arrivals = Arrivals(runtime.database, runtime.clock, find=find_outcomes)
-        applying = _build_applying(settings, runtime, generation)
+        rules = RulesKeeper(runtime.database, PostgresRules(), LiveRules())
+        await rules.refresh()
+        kept_rules = KeptFresh(rules.refresh, every_s=RULES_REFRESH_S, what="identity rules")
+        applying = _build_applying(runtime, rules.live, generation)
         flusher = FacetFlusher(runtime.database, outbox, applying.graph, applying.facets, runtime.clock, generation)
         consumer = BatchConsumer(
             group=GROUP,
@@ -82,15 +87,18 @@ async def build(settings: Settings) -> AsyncIterator[Deps]:
             batch_max=settings.read_batch_max,
         )
         upkeep = Upkeep(runtime.database, flusher, runtime.clock, settings.facets_flush_interval_s)
+        kept_rules.go_on()
         try:
             regrouping = Regrouping(applying, PostgresCommands())
-            yield Deps(settings, runtime, consumer, upkeep, _build_api_deps(settings, runtime, reader, outbox, regrouping))
+            api = _build_api_deps(settings, runtime, reader, outbox, regrouping, rules)
+            yield Deps(settings, runtime, consumer, upkeep, api)
         finally:
+            await kept_rules.close()
             await reader.close()
             await arrivals.close()
 
 
-def _build_applying(settings: Settings, runtime: Runtime, generation: int) -> Applying:
+def _build_applying(runtime: Runtime, rules: LiveRules, generation: int) -> Applying:
     sentiment = VaderSentiment()
 
     async def fold(tx: Tx, work: Sequence[ProfileWork]) -> None:
@@ -101,7 +109,7 @@ def _build_applying(settings: Settings, runtime: Runtime, generation: int) -> Ap
         facets=PostgresFacets(),
         accounts=PostgresAccounts(),
         fold=fold,
-        rules=Rules(settings.limits),
+        rules=rules,
         fragment_id=runtime.identity_key.fragment_id,
         clock=runtime.clock,
         generation=generation,
@@ -109,7 +117,9 @@ def _build_applying(settings: Settings, runtime: Runtime, generation: int) -> Ap
     )
 
 
-def _build_api_deps(settings: Settings, runtime: Runtime, reader: Reader, outbox: Outbox, regrouping: Regrouping) -> ApiDeps:
+def _build_api_deps(
+    settings: Settings, runtime: Runtime, reader: Reader, outbox: Outbox, regrouping: Regrouping, rules: RulesKeeper
+) -> ApiDeps:
     return ApiDeps(
         database=runtime.database,
         publisher=runtime.publisher,
@@ -123,6 +133,7 @@ def _build_api_deps(settings: Settings, runtime: Runtime, reader: Reader, outbox
         outbox=outbox,
         regrouping=regrouping,
         longest_stream_s=settings.longest_stream_s,
+        rules=rules,
     )
 
 

@@ -11,8 +11,10 @@ from libs.events.profiles import Cause
 from libs.events.touchpoints import TouchpointRecorded
 from libs.kit.db import Tx
 from services.profile.domain.accounts import Grouped
-from services.profile.domain.graph import EpochOpened, Graph, Group, Node
+from services.profile.domain.graph import EpochOpened, Graph, Group
+from services.profile.domain.nodes import Node
 from services.profile.domain.regrouping import Together
+from services.profile.domain.rules import KindRules
 from services.profile.domain.views import NO_IDENTIFIERS, FacetRow
 
 ProfileGroup = Group[TouchpointRecorded]
@@ -82,7 +84,11 @@ class GraphStore(Protocol):
         ...
 
     async def save_graph(self, tx: Tx, graph: ProfileGraph, now: datetime) -> None:
-        """Links, merges, refusals and epochs of the batch."""
+        """Links, merges, refusals, blocked identifiers and epochs of the batch."""
+        ...
+
+    async def save_ignored(self, tx: Tx, reasons: Mapping[UUID, str], now: datetime) -> None:
+        """Touchpoints that change no profile, with the reason. That they are ignored is final, as their ids are inserted."""
         ...
 
     async def open_epochs(self, tx: Tx, epochs: Sequence[EpochOpened], now: datetime) -> None: ...
@@ -112,6 +118,24 @@ class Regrouped(Struct, frozen=True):
     banned: tuple[tuple[UUID, UUID], ...] = ()
 
 
+class BanInForce(NamedTuple):
+    """`fragment`, on whose node the ban stands, is kept apart from `others`."""
+
+    fragment: UUID
+    others: tuple[UUID, ...]
+
+
+class Lifted(Struct, frozen=True):
+    """A ban lifted: `fragment`, of `profile_id`, may be linked again with what is now the `others`'."""
+
+    ban_id: UUID
+    position: int
+    actor: str
+    profile_id: UUID
+    fragment: UUID
+    others: tuple[UUID, ...]
+
+
 class CommandStore(Protocol):
     """What commands of identity look up and write beside the graph. All under the locks of the profiles concerned."""
 
@@ -125,16 +149,43 @@ class CommandStore(Protocol):
 
     async def save_regrouped(self, tx: Tx, command: Regrouped, now: datetime) -> None: ...
 
-    async def find_ban(self, tx: Tx, ban_id: UUID) -> UUID | None:
-        """The fragment that a ban in force keeps apart, on whose node the ban stands."""
+    async def find_ban(self, tx: Tx, ban_id: UUID) -> BanInForce | None:
+        """One in force."""
         ...
 
     async def lift_ban(self, tx: Tx, ban_id: UUID, now: datetime) -> set[UUID]:
         """Its links count again if received later; the fragments of its pairs."""
         ...
 
+    async def save_lifted(self, tx: Tx, lifted: Lifted, now: datetime) -> None: ...
+
     async def save_nodes(self, tx: Tx, group: ProfileGroup) -> None:
         """Of a profile that reads as before: no version."""
+        ...
+
+
+class RulesVersion(Struct, frozen=True):
+    """Rules of identity as somebody left them. Version 0 is nobody's: as installed."""
+
+    version: int
+    kinds: Mapping[str, KindRules]
+    at: datetime | None = None
+    actor: str | None = None
+
+
+class RulesStore(Protocol):
+    """Every version of the rules. A version never changes."""
+
+    async def lock(self, tx: Tx) -> None:
+        """Keep other writers out until the transaction ends; readers go on."""
+        ...
+
+    async def find_newest(self, tx: Tx) -> RulesVersion | None: ...
+
+    async def insert(self, tx: Tx, made: RulesVersion) -> None: ...
+
+    async def load_versions(self, tx: Tx, before: int, limit: int) -> list[RulesVersion]:
+        """Those with a lower number, newest first."""
         ...
 
 

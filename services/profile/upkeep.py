@@ -12,11 +12,14 @@ from libs.kit.logging import get_logger
 from libs.messaging.errors import PublishFailed
 from libs.messaging.ports import Outbox
 from services.profile.handlers.apply_facets import FLUSH_LIMIT, flush_facets
+from services.profile.handlers.change_rules import LiveRules
 from services.profile.handlers.metrics import PROFILES
-from services.profile.ports import FacetStore, GraphStore
+from services.profile.ports import FacetStore, GraphStore, RulesStore
 
 _log = get_logger(__name__)
 _COUNT_EVERY_S = 15.0
+RULES_REFRESH_S = 2.0
+"""A changed rule is in force everywhere within 5 s: this, and the time of a query and of the batch at hand."""
 _ESTIMATE = "SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = 'profiles'::regclass"
 
 
@@ -55,6 +58,19 @@ class FacetFlusher:
             with suppress(PublishFailed):
                 await self._outbox.publish(staged, outgoing)
         return len(outgoing)
+
+
+class RulesKeeper:
+    """Keeps the rules that this process decides by in step with the database."""
+
+    def __init__(self, database: Database, store: RulesStore, live: LiveRules) -> None:
+        self.store = store
+        self.live = live
+        self._database = database
+
+    async def refresh(self) -> None:
+        async with self._database.connection() as connection:
+            await self.live.refresh(connection, self.store)
 
 
 class Upkeep:

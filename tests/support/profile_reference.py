@@ -9,7 +9,7 @@ what it says is what the profile service must say, however touchpoints came, wer
     reference.views()                                 # every profile once, by a label made of its identifiers
 
 Identity is grouping by the identifiers that touchpoints name together, and alias. It knows no limits, bans or shared devices:
-where one is hit, name the refused identifiers of the touchpoint in `feed(..., refused=...)`.
+where one is hit, name the refused identifiers of the touchpoint in `feed(..., refused=...)`, those that the rules block included.
 """
 
 import json
@@ -66,8 +66,8 @@ class ProfileReference:
         neighbours: dict[Node, set[Node]] = {}
         live: set[Node] = set()
         for touchpoint, refused in self._told.values():
-            own, *others = [(one.kind, one.value) for one in touchpoint.identifiers]
-            carried = [own, *(node for node in others if node not in refused)]
+            carried = list_carried(touchpoint, refused)
+            own = carried[0]
             live.update(carried)
             previous = [(one.kind, one.value) for one in touchpoint.previous if (one.kind, one.value) not in refused]
             for node in (*carried, *previous):
@@ -95,12 +95,15 @@ class ProfileReference:
 
     def _view_of(self, group: frozenset[Node]) -> dict[str, Any]:
         mine = [
-            (touchpoint, refused)
-            for touchpoint, refused in self._told.values()
-            if (touchpoint.identifiers[0].kind, touchpoint.identifiers[0].value) in group
+            (touchpoint, refused) for touchpoint, refused in self._told.values() if list_carried(touchpoint, refused)[0] in group
         ]
         identifiers = [{"kind": kind, "value": value} for kind, value in sorted(group)]
         return {"identifiers": identifiers, **compute_core(mine, self._score)}
+
+
+def list_carried(touchpoint: TouchpointRecorded, refused: Refused) -> list[Node]:
+    """What it names as its own and keeps, strongest first: the first has it."""
+    return [node for one in touchpoint.identifiers if (node := (one.kind, one.value)) not in refused]
 
 
 def label_of(group: Iterable[Node]) -> str:

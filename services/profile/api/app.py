@@ -13,6 +13,7 @@ from services.profile.api.identity import build_identity_router
 from services.profile.api.lists import build_lists_router
 from services.profile.api.me import add_visitor_routes
 from services.profile.api.page import build_page_router
+from services.profile.api.rules import build_rules_router
 
 DESCRIPTION = """Who each customer is, and everything known of them in one view, within a second of the touch.
 
@@ -29,5 +30,6 @@ def create_profile_app(deps: ApiDeps, health: Health, clock: Clock) -> FastAPI:
     app.include_router(build_accounts_router(deps))
     app.include_router(build_edits_router(deps))
     app.include_router(build_identity_router(deps))
+    app.include_router(build_rules_router(deps))
     app.include_router(build_page_router(deps))
     return app

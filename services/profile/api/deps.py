@@ -10,6 +10,7 @@ from libs.kit.ids import IdFactory
 from libs.messaging.ports import Outbox, Publisher
 from services.profile.api.reading import Reader
 from services.profile.handlers.regroup_profiles import Regrouping
+from services.profile.upkeep import RulesKeeper
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,3 +32,4 @@ class ApiDeps:
     outbox: Outbox
     regrouping: Regrouping
     longest_stream_s: float
+    rules: RulesKeeper

@@ -29,7 +29,7 @@ from services.profile.api.deps import ApiDeps
 from services.profile.api.preconditions import is_expected, render_etag
 from services.profile.api.reading import Wait
 from services.profile.domain.edits import SOURCE, Known, choose_identifier, compute_consent_time, compute_edit_time
-from services.profile.errors import EditNotApplied, ProfileNotFound
+from services.profile.errors import EditIgnored, EditNotApplied, ProfileNotFound
 from services.profile.handlers.tell_profiles import render_stored
 from services.profile.ports import StoredProfile
 from services.profile.store.outcomes import find_outcomes
@@ -281,6 +281,8 @@ async def _answer(deps: ApiDeps, ref: str, touchpoint_id: UUID) -> StoredAnswer:
     except NotYetVisible:
         body = _encode({"touchpoint_id": touchpoint_id, "state": "appended"})
         return StoredAnswer(status=202, body=body, headers=(named,))
+    if found.headers.get(OUTCOME_HEADER) == "ignored":
+        raise EditIgnored("The rules of identity say by now that the identifier it was addressed by identifies nobody.")
     if found.headers.get(OUTCOME_HEADER) == "dead_lettered":
         raise EditNotApplied("The edit was appended, but couldn't be applied. It lies among the dead letters of touchpoints.")
     return StoredAnswer(status=200, body=render_stored(found.profile), headers=(named, *found.headers.items()))

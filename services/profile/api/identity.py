@@ -89,10 +89,13 @@ def build_identity_router(deps: ApiDeps) -> APIRouter:
         return answer_page([show_ban(row, described) for row in rows[:limit]], (last[0],) if last else None, {})
 
     @router.delete("/identity/bans/{ban_id}", status_code=204)
-    async def delete_ban(ban_id: UUID, _: Writes) -> Response:
-        """Lift a ban: touchpoints received from now on may link the identifiers again. What came before stays void."""
+    async def delete_ban(ban_id: UUID, principal: Writes) -> Response:
+        """Lift a ban: touchpoints received from now on may link the identifiers again. What came before stays void.
+
+        It stands in the history of the profiles concerned, as `unban` with the id of the ban and who lifted it.
+        """
         async with deps.database.transaction() as tx:
-            await lift_ban(tx, ban_id, deps.regrouping)
+            await lift_ban(tx, ban_id, principal.name, deps.regrouping)
         return Response(status_code=204)
 
     return router

@@ -54,10 +54,10 @@ class TraitItem(msgspec.Struct, kw_only=True):
 
 
 class HistoryItem(msgspec.Struct, kw_only=True):
-    """`other_id` became part of `profile_id`, or left it.
+    """`other_id` became part of `profile_id` (merge), left it (split), or may again be linked with it (unban).
 
     `identifiers` are the two that the cause of a merge put together, or the one that a split took out. A command's cause has
-    its `reason` and `actor`, the name of the API key it came with.
+    its `reason` and `actor`, the name of the API key it came with; that of an unban names the ban.
     """
 
     id: str
@@ -70,14 +70,15 @@ class HistoryItem(msgspec.Struct, kw_only=True):
 
 
 class RefusalItem(msgspec.Struct, kw_only=True):
-    """`identifiers` gave way; the touchpoint is `kept_by`'s."""
+    """`identifiers` gave way; the touchpoint is `kept_by`'s, or nobody's where none was left. `rules`: by which version."""
 
     id: str
     at: str
     touchpoint_id: UUID
     reason: str
     identifiers: list[ShownNode]
-    kept_by: ShownNode
+    kept_by: ShownNode | None
+    rules: int | None
 
 
 class BanItem(msgspec.Struct, kw_only=True):
@@ -151,14 +152,18 @@ def show_history(row: Any) -> HistoryItem:
 
 def show_refusal(row: Any) -> RefusalItem:
     """A row of `load_refusals`."""
-    _, touchpoint_id, reason, at, own_kind, own_value, own_fragment, kinds, values, fragments = row
+    _, touchpoint_id, reason, at, own_kind, own_value, own_fragment, kinds, values, found, named, fragments, rules = row
+    if named is not None:  # values that have no fragment: nothing is ever folded there
+        kinds, _, values = zip(*(one.partition(":") for one in named), strict=True)
+        found = fragments
     return RefusalItem(
         id=f"{touchpoint_id}:{reason}",
         at=format_utc(at),
         touchpoint_id=touchpoint_id,
         reason=reason,
-        identifiers=_show_nodes(kinds, values, fragments),
-        kept_by=ShownNode(own_kind, own_value, own_fragment),
+        identifiers=_show_nodes(kinds, values, found),
+        kept_by=ShownNode(own_kind, own_value, own_fragment) if own_kind is not None else None,
+        rules=rules,
     )
 
 

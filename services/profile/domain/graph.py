@@ -5,43 +5,28 @@ A node is an identifier in an epoch; its fragment holds what was folded there. A
 """
 
 from collections.abc import Callable, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
-from hashlib import blake2b
 from typing import Generic, Protocol, Self, TypeVar
 from uuid import UUID
 
 import msgspec
 from msgspec import Raw
 
-from libs.kit.ids import Id, make_uuid8
 from libs.kit.times import to_micros
 from services.profile.domain.identity import (
     Claim,
     Link,
     Refuse,
     Resolution,
-    Rules,
+    choose_later,
     choose_survivor,
     is_verified_person,
     resolve,
 )
-from services.profile.domain.messages import SENT, LastMessage, choose_last, read_message
-from services.profile.domain.values import render_time
-
-
-class Identifier(Protocol):
-    """`fragment` is its address: the epoch-0 fragment id."""
-
-    @property
-    def fragment(self) -> UUID: ...
-    @property
-    def kind(self) -> str: ...
-    @property
-    def value(self) -> str: ...
-    @property
-    def verified(self) -> bool: ...
+from services.profile.domain.messages import SENT, choose_last, read_message
+from services.profile.domain.nodes import Identifier, Node, compute_profile_id, format_instant
+from services.profile.domain.rules import Rules
 
 
 class Touchpoint(Protocol):
@@ -66,66 +51,7 @@ class Touchpoint(Protocol):
 
 
 T = TypeVar("T", bound=Touchpoint)
-
-
-class Ban(msgspec.Struct, array_like=True, frozen=True):
-    """Keeps an identifier from this other one. `until_us`: when it was lifted; None while it holds."""
-
-    fragment: Id
-    until_us: int | None = None
-
-
-class Node(msgspec.Struct, array_like=True):
-    """An identifier in one epoch, as a member of a profile.
-
-    `address`: the epoch-0 id that resolves to it; None once its epoch has passed. `membership` grows with each change of
-    profile, address or standing. `carried`: a touchpoint named it as its own (an alias alone doesn't make it live).
-    `person`: who it counts as for a limit, where aliases joined it to another. `since`: first receipt; `first`, `last`:
-    least and greatest t; RFC 3339 in milliseconds and UTC, so that texts compare as instants do; empty until carried.
-    `message`: the last one sent, of those folded here. `bans`: what it was split from, kept on its own side only.
-    """
-
-    fragment: Id
-    kind: str
-    value: str
-    address: Id | None
-    epoch: int = 0
-    membership: int = 1
-    verified: bool = False
-    carried: bool = False
-    nobodys: bool = False
-    person: Id | None = None
-    since: str = ""
-    first: str = ""
-    last: str = ""
-    message: LastMessage | None = None
-    bans: tuple[Ban, ...] = ()
-
-    @property
-    def is_live(self) -> bool:
-        """Shown in lists, and found by its value."""
-        return self.carried and self.address is not None
-
-    def see(self, *, verified: bool, received_at: str, occurred_at: str) -> bool:
-        """Take over what a touchpoint that carries it says; whether it stands otherwise than before (times apart)."""
-        changed = not self.carried or (verified and not self.verified)
-        if not self.carried:
-            self.carried = True
-            self.since, self.first, self.last = received_at, occurred_at, occurred_at
-        else:
-            self.since = min(self.since, received_at)
-            self.first = min(self.first, occurred_at)
-            self.last = max(self.last, occurred_at)
-        self.verified = self.verified or verified
-        return changed
-
-
-def compute_profile_id(founding: UUID) -> UUID:
-    """The id of the profile that a fragment founds: its for ever, so a rebuild gives it again. UUIDv8 of a 128-bit BLAKE2b.
-
-    Fragment ids are keyed hashes already; nobody outside can tell one from the other.
-    """
-    return make_uuid8(blake2b(founding.bytes, digest_size=16, person=b"profile").digest())
+_encode = msgspec.json.Encoder().encode
 
 
 class Applied(msgspec.Struct, Generic[T]):
@@ -178,8 +104,25 @@ class Group(msgspec.Struct, Generic[T], eq=False):
         """Whether this batch makes a version of it. What nobody has seen begins with its first touchpoint."""
         return bool(self.applied or (self.parts and self.is_born))
 
-    def persons(self, kind: str) -> AbstractSet[UUID]:
-        return {node.person or node.fragment for node in self.nodes.values() if node.kind == kind}
+    @property
+    def size(self) -> int:
+        return len(self.nodes)
+
+    def weigh(self) -> int:
+        return sum(len(_encode(node.value)) for node in self.nodes.values())
+
+    def hold(self) -> dict[str, dict[UUID, str]]:
+        nodes = self.nodes.values()
+        if len(nodes) == 1:
+            [node] = nodes
+            return {node.kind: {node.person or node.fragment: ""}} if node.address is not None else {}
+        held: dict[str, dict[UUID, str]] = {}
+        for node in nodes:
+            if node.address is None:
+                continue  # a passed epoch is nobody's identifier any more
+            persons, person, joined = held.setdefault(node.kind, {}), node.person or node.fragment, node.joined or node.since
+            persons[person] = choose_later(persons[person], joined) if person in persons else joined
+        return held
 
     def person_of(self, fragment: UUID) -> UUID:
         return self.nodes[fragment].person or fragment
@@ -193,8 +136,11 @@ class Group(msgspec.Struct, Generic[T], eq=False):
             if ban.fragment in other.nodes
         )
 
-    def take_in(self, party: Self) -> None:
-        """Make the other's nodes this one's; this moves nodes, never data."""
+    def take_in(self, party: Self, at: str) -> None:
+        """Make the other's nodes this one's; this moves nodes, never data. `at`: receipt of what brought it about."""
+        for group in (self, party):
+            if len(group.nodes) == 1:
+                next(iter(group.nodes.values())).joined = at
         for fragment, node in party.nodes.items():
             if party.stored:
                 node.membership += 1
@@ -242,6 +188,16 @@ class RefusalSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class BlockedSeen:
+    """Identifiers that identify nobody by the rules. `own`: the fragment that has the touchpoint; None where nothing was left."""
+
+    position: int
+    touchpoint_id: UUID
+    own: UUID | None
+    identifiers: tuple[Identifier, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class EpochOpened:
     position: int
     touchpoint_id: UUID
@@ -271,6 +227,7 @@ class Graph(Generic[T]):
     links: dict[tuple[UUID, UUID], LinkSeen] = field(default_factory=dict)
     merges: list[MergeSeen] = field(default_factory=list)
     refusals: list[RefusalSeen] = field(default_factory=list)
+    blocked: list[BlockedSeen] = field(default_factory=list)
     epochs: list[EpochOpened] = field(default_factory=list)
     dissolved: list[Group[T]] = field(default_factory=list)
 
@@ -284,20 +241,26 @@ class Graph(Generic[T]):
             if node.address is not None:
                 self.live[node.address] = fragment
 
-    def apply(self, position: int, touchpoint: T) -> None:
-        """Take in one touchpoint. Its strongest identifier owns it whatever becomes of the others."""
+    def apply(self, position: int, touchpoint: T, blocked: tuple[Identifier, ...] = (), sent: T | None = None) -> None:
+        """Take in one touchpoint. Its strongest identifier owns it whatever becomes of the others.
+
+        It comes without its `blocked` identifiers; folded is what was `sent`, which says that they are no traits either.
+        """
         received_us, occurred_us = to_micros(touchpoint.received_at), to_micros(touchpoint.occurred_at)
-        received = _format(received_us)
-        occurred = received if occurred_us == received_us else _format(occurred_us)
+        received = format_instant(received_us)
+        occurred = received if occurred_us == received_us else format_instant(occurred_us)
         said = _Said(position, touchpoint, received_us, received, occurred)
         named = touchpoint.identifiers
         fragment = self.live[named[0].fragment]
         refused: tuple[tuple[str, str], ...] = ()
         if len(named) > 1 or touchpoint.previous:
             refused = self._connect(said, touchpoint, fragment)
+        if blocked:
+            self.blocked.append(BlockedSeen(position, touchpoint.id, fragment, blocked))
+            refused += tuple((one.kind, one.value) for one in blocked)
         group = self.owner[fragment]
         self._see(said, group.nodes[fragment], group, verified=named[0].verified)
-        group.applied.append(Applied(position, fragment, touchpoint, refused))
+        group.applied.append(Applied(position, fragment, touchpoint if sent is None else sent, refused))
         if touchpoint.name in SENT:
             node = group.nodes[fragment]
             node.message = choose_last((node.message, read_message(touchpoint)))
@@ -381,7 +344,7 @@ class Graph(Generic[T]):
 
     def _absorb(self, said: _Said, survivor: Group[T], party: Group[T], link: tuple[UUID, UUID]) -> None:
         self.owner.update(dict.fromkeys(party.nodes, survivor))
-        survivor.take_in(party)
+        survivor.take_in(party, said.received_at)
         if party.is_born:
             self.merges.append(MergeSeen(said.position, survivor.id, party.id, said.touchpoint.id, link))
         elif party.stored:
@@ -409,10 +372,6 @@ class Graph(Generic[T]):
         node = Node(fragment, passed.kind, passed.value, address, epoch=passed.epoch + 1, nobodys=True)
         self.add_group(Group(compute_profile_id(fragment), fragment, said.position, {fragment: node}))
         self.epochs.append(EpochOpened(said.position, said.touchpoint.id, address, passed.fragment, node))
-
-
-def _format(at_us: int) -> str:
-    return render_time(at_us)[1:-1].decode("ascii")
 
 
 def _join_persons(group: Group[T], own: Claim, claim: Claim) -> None:

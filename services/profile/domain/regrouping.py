@@ -11,8 +11,10 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from libs.identity import strength_key
-from services.profile.domain.graph import Ban, Group, Node, Touchpoint, compute_profile_id
-from services.profile.domain.identity import Claim, Rules, choose_survivor, find_objection
+from services.profile.domain.graph import Group, Touchpoint
+from services.profile.domain.identity import Claim, choose_survivor, find_objection
+from services.profile.domain.nodes import Ban, Node, compute_profile_id, format_instant
+from services.profile.domain.rules import Rules
 
 T = TypeVar("T", bound=Touchpoint)
 
@@ -57,7 +59,7 @@ def join_profiles(one: Group[T], other: Group[T], rules: Rules, received_us: int
         return Refused(reason)
     survivor = choose_survivor([one, other])
     absorbed = other if survivor is one else one
-    survivor.take_in(absorbed)
+    survivor.take_in(absorbed, format_instant(received_us))
     return Joined(survivor, absorbed, Together(one.founding, other.founding))
 
 

@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 
 from libs.identity import strength_key
-from services.profile.domain.graph import Node
+from services.profile.domain.nodes import Node
 
 GENERATION_BITS: Final = 40
 SEGMENTS: Final = "segments"

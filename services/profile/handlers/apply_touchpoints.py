@@ -2,26 +2,31 @@
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 from uuid import UUID
+
+from msgspec.structs import replace
 
 from libs.events import codec
 from libs.events.envelope import Incoming, Outgoing
 from libs.events.profiles import Cause
-from libs.events.touchpoints import TouchpointRecorded
+from libs.events.touchpoints import Identifier, TouchpointRecorded
 from libs.kit.clock import Clock
 from libs.kit.db import Tx
 from libs.messaging.outcomes import DUPLICATE, HANDLED, Ignored, Outcome, Reject
 from libs.messaging.ports import BatchResult
 from services.profile.domain.accounts import collect_grouped
-from services.profile.domain.identity import Rules
+from services.profile.domain.graph import BlockedSeen
+from services.profile.domain.identity import BLOCKED, NO_IDENTIFIER
 from services.profile.domain.messages import choose_last, render_last_message
+from services.profile.domain.rules import Rules
 from services.profile.domain.search import compute_trait_keys
 from services.profile.domain.views import compare_facets, render_facets
+from services.profile.handlers.change_rules import LiveRules
 from services.profile.handlers.fold_profiles import ProfileWork
 from services.profile.handlers.metrics import EPOCHS_OPENED, MERGES, PROFILES_CREATED, REFUSALS, VERSIONS
 from services.profile.handlers.open_graph import POSITIONS_PER_TOUCHPOINT, OpenedGraph, open_graph, sort_ids
-from services.profile.handlers.tell_profiles import Moment, Told, make_moment, tell_absorbed, tell_version
+from services.profile.handlers.tell_profiles import Moment, Told, make_moment, tell_absorbed, tell_ignored, tell_version
 from services.profile.ports import (
     AccountStore,
     FacetStore,
@@ -36,6 +41,7 @@ from services.profile.ports import (
 
 Fold: TypeAlias = Callable[[Tx, Sequence[ProfileWork]], Awaitable[None]]
 UNKNOWN_TYPE = Ignored("unknown_type")
+LEFT_WITH_NONE = Ignored(NO_IDENTIFIER)
 APPLIED: Final[tuple[Cause, ...]] = ("touchpoint",)
 MERGED: Final[tuple[Cause, ...]] = ("merge", "touchpoint")
 
@@ -55,7 +61,7 @@ class Applying:
     facets: FacetStore
     accounts: AccountStore
     fold: Fold
-    rules: Rules
+    rules: LiveRules
     fragment_id: FragmentIds
     clock: Clock
     generation: int = 0
@@ -70,9 +76,15 @@ async def apply_touchpoints(tx: Tx, messages: Sequence[Incoming], applying: Appl
     fresh = await _keep_new(tx, read, outcomes, applying.graph)
     if not fresh:
         return BatchResult(outcomes)
-    opened = await open_graph(tx, [one for _, one in fresh], applying.graph, applying.rules, applying.fragment_id)
-    for index, (_, touchpoint) in enumerate(fresh):
-        opened.graph.apply(opened.base + index * POSITIONS_PER_TOUCHPOINT, touchpoint)
+    rules = applying.rules.in_force
+    kept, ignored = _drop_blocked(fresh, rules) if rules.drops else ([_Kept(*one) for one in fresh], [])
+    opened = await open_graph(tx, [one.touchpoint for one in kept], applying.graph, rules, applying.fragment_id)
+    for number, one in enumerate(kept):
+        opened.graph.apply(opened.base + number * POSITIONS_PER_TOUCHPOINT, one.touchpoint, one.blocked, one.sent)
+    for number, one in enumerate(ignored, len(kept)):
+        outcomes[one.place] = LEFT_WITH_NONE
+        position = opened.base + number * POSITIONS_PER_TOUCHPOINT
+        opened.graph.blocked.append(BlockedSeen(position, one.touchpoint.id, None, one.blocked))
     groups = opened.graph.groups()
     for group in groups:
         if group.absorbed:
@@ -80,10 +92,36 @@ async def apply_touchpoints(tx: Tx, messages: Sequence[Incoming], applying: Appl
     await take_facets(tx, groups, applying.facets)
     folded = [group for group in groups if group.applied or group.absorbed]
     states = await fold_groups(tx, folded, opened.missing, applying)
-    batch = _Batch(opened, [messages[index] for index, _ in fresh], states)
+    batch = _Batch(opened, [messages[one.place] for one in kept], states)
     outgoing = await _write(tx, groups, batch, applying)
     _count(groups, opened.graph)
     return BatchResult(outcomes, outgoing)
+
+
+class _Kept(NamedTuple):
+    """A new touchpoint, its place in the poll, which of its identifiers it is taken without, and how it was `sent` with them."""
+
+    place: int
+    touchpoint: TouchpointRecorded
+    blocked: tuple[Identifier, ...] = ()
+    sent: TouchpointRecorded | None = None
+
+
+def _drop_blocked(fresh: Sequence[tuple[int, TouchpointRecorded]], rules: Rules) -> tuple[list[_Kept], list[_Kept]]:
+    """Those that are left with an identifier of their own, without the blocked ones; those that aren't, as they came."""
+    kept: list[_Kept] = []
+    ignored: list[_Kept] = []
+    for place, touchpoint in fresh:
+        own, blocked = rules.sort_out(touchpoint.identifiers)
+        previous, given_up = rules.sort_out(touchpoint.previous)
+        if not own:
+            ignored.append(_Kept(place, touchpoint, blocked + given_up))
+        elif blocked or given_up:
+            named = replace(touchpoint, identifiers=own, previous=previous)
+            kept.append(_Kept(place, named, blocked + given_up, touchpoint))
+        else:
+            kept.append(_Kept(place, touchpoint))
+    return kept, ignored
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +242,10 @@ async def _write(tx: Tx, groups: Sequence[ProfileGroup], batch: _Batch, applying
     await store.append_timeline(tx, _list_timeline(groups, told))
     keys = {group.id: compute_trait_keys(group.core) for group in groups if "traits" in group.parts}
     keys.update({gone.id: [] for group in groups for gone in group.absorbed})
+    ignored = {one.touchpoint_id: NO_IDENTIFIER for one in graph.blocked if one.own is None}
+    if ignored:
+        await store.save_ignored(tx, ignored, moment.now)
+        outgoing += [tell_ignored(touchpoint_id, reason, moment) for touchpoint_id, reason in ignored.items()]
     if keys:
         await store.index_traits(tx, keys)
     applied = [one for group in groups for one in group.applied]
@@ -273,3 +315,5 @@ def _count(groups: Iterable[ProfileGroup], graph: ProfileGraph) -> None:
     for refusal in graph.refusals:
         for refuse in refusal.refused:
             REFUSALS.labels(refuse.reason).inc()
+    for seen in graph.blocked:
+        REFUSALS.labels(BLOCKED if seen.own is not None else NO_IDENTIFIER).inc()

@@ -13,8 +13,9 @@ from uuid import UUID
 
 from libs.events.touchpoints import Identifier, TouchpointRecorded
 from libs.kit.db import Tx
-from services.profile.domain.graph import Graph, Group, Node, compute_profile_id
-from services.profile.domain.identity import Rules
+from services.profile.domain.graph import Graph, Group
+from services.profile.domain.nodes import Node, compute_profile_id
+from services.profile.domain.rules import Rules
 from services.profile.ports import FragmentIds, GraphStore, Located, NewFragment, ProfileGraph
 
 POSITIONS_PER_BATCH_BITS = 20

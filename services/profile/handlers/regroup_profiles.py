@@ -13,8 +13,8 @@ from libs.events.profiles import Cause
 from libs.events.touchpoints import TouchpointRecorded
 from libs.kit.db import Tx
 from libs.kit.times import to_micros
-from services.profile.domain.graph import Node, compute_profile_id
-from services.profile.domain.identity import BANNED, SHARED_DEVICE
+from services.profile.domain.identity import BANNED, MAX_IDENTIFIERS, SHARED_DEVICE, TOO_MANY
+from services.profile.domain.nodes import Node, compute_profile_id
 from services.profile.domain.regrouping import (
     Parted,
     Refused,
@@ -40,7 +40,7 @@ from services.profile.handlers.apply_touchpoints import Applying, fold_groups, t
 from services.profile.handlers.metrics import MERGES, SPLITS, VERSIONS
 from services.profile.handlers.open_graph import POSITIONS_PER_BATCH_BITS, sort_ids
 from services.profile.handlers.tell_profiles import Moment, make_moment, tell_absorbed, tell_version
-from services.profile.ports import CommandStore, ProfileGroup, ProfileRow, Regrouped
+from services.profile.ports import CommandStore, Lifted, ProfileGroup, ProfileRow, Regrouped
 
 Target = UUID | tuple[str, str]
 """Whom a command names: a profile id, or kind and normalised value of an identifier."""
@@ -49,6 +49,7 @@ SPLIT: Final[tuple[Cause, ...]] = ("split",)
 _REASONS: Final = {
     BANNED: "An identifier of one was split from one of the other. Lift the ban (GET /v1/identity/bans) and merge again.",
     SHARED_DEVICE: "One of them is the anonymous rest of a shared device, which is nobody's.",
+    TOO_MANY: f"Together they would have more than {MAX_IDENTIFIERS} identifiers, or too long ones for a record to list.",
 }
 
 
@@ -88,7 +89,7 @@ async def merge_profiles(tx: Tx, one: Target, other: Target, command: Command, r
         raise SameProfile("Both references lead to the same profile.")
     moment = make_moment(applying.clock.now(), applying.generation)
     position = await applying.graph.next_application(tx) << POSITIONS_PER_BATCH_BITS
-    joined = join_profiles(first, second, applying.rules, to_micros(moment.now))
+    joined = join_profiles(first, second, applying.rules.in_force, to_micros(moment.now))
     if isinstance(joined, Refused):
         raise _refuse(joined.reason)
     survivor, gone = joined.survivor, joined.absorbed
@@ -141,18 +142,25 @@ async def split_profile(
     return Regroupment(views[0], parted.departed.id, views[1], outgoing)
 
 
-async def lift_ban(tx: Tx, ban_id: UUID, regrouping: Regrouping) -> None:
-    """What was banned may be linked again, by touchpoints received from now on. Raises BanNotFound."""
-    fragment = await regrouping.commands.find_ban(tx, ban_id)
-    if fragment is None:
+async def lift_ban(tx: Tx, ban_id: UUID, actor: str, regrouping: Regrouping) -> None:
+    """What was banned may be linked again, by touchpoints received from now on; all profiles concerned remember who said so.
+
+    Raises BanNotFound.
+    """
+    commands, applying = regrouping.commands, regrouping.applying
+    ban = await commands.find_ban(tx, ban_id)
+    if ban is None:
         raise BanNotFound("No ban in force has this id.")
-    [group] = await _lock_anchors(tx, [fragment], regrouping)
-    now = regrouping.applying.clock.now()
-    lifted = await regrouping.commands.lift_ban(tx, ban_id, now)
+    group, *others = await _lock_anchors(tx, [ban.fragment, *ban.others], regrouping)
+    now = applying.clock.now()
+    lifted = await commands.lift_ban(tx, ban_id, now)
     if not lifted:  # by somebody else, while the lock was waited for
         raise BanNotFound("No ban in force has this id.")
-    lift_bans(group.nodes[fragment], lifted - {fragment}, to_micros(now))
-    await regrouping.commands.save_nodes(tx, group)
+    lift_bans(group.nodes[ban.fragment], lifted - {ban.fragment}, to_micros(now))
+    await commands.save_nodes(tx, group)
+    position = await applying.graph.next_application(tx) << POSITIONS_PER_BATCH_BITS
+    concerned = tuple(dict.fromkeys(other.id for other in others))
+    await commands.save_lifted(tx, Lifted(ban_id, position, actor, group.id, ban.fragment, concerned), now)
 
 
 def count_command(kind: Literal["merge", "split"]) -> None:

@@ -10,10 +10,10 @@ from msgspec import Raw
 
 from libs.events import codec
 from libs.events.envelope import Incoming, Outgoing
-from libs.events.profiles import AppliedTouchpoint, Cause, Member, ProfileChanged
+from libs.events.profiles import AppliedTouchpoint, Cause, Member, ProfileChanged, TouchpointDismissed
 from libs.events.topics import PROFILE_CHANGES
 from libs.kit.times import format_utc, to_micros
-from services.profile.domain.graph import Node
+from services.profile.domain.nodes import Node
 from services.profile.domain.values import render_time
 from services.profile.domain.view import ALL_PARTS
 from services.profile.domain.views import LOYALTY, SEGMENTS, next_version, render_identifiers, render_view
@@ -22,6 +22,8 @@ from services.profile.ports import ProfileGroup, StoredProfile
 
 MAX_TOUCHPOINTS: Final = 200
 MAX_BYTES: Final = 256 * 1024
+ROOM_BYTES: Final = 64 * 1024
+"""For touchpoints beside a view that alone comes near `MAX_BYTES`: else each of them would make a record with all of it."""
 SOURCE: Final = "profile"
 EVERYTHING: Final = tuple(sorted({*ALL_PARTS, "identifiers", "membership", SEGMENTS, LOYALTY}))
 _NO_TOUCHPOINTS: Final[tuple[AppliedTouchpoint, ...]] = ()
@@ -139,6 +141,19 @@ def tell_absorbed(group: ProfileGroup, root: UUID, moment: Moment, causes: tuple
     return build_record(group, moment, causes=causes, members=(), absorbed_into=root)
 
 
+def tell_ignored(touchpoint_id: UUID, reason: str, moment: Moment) -> Outgoing:
+    """For those who wait for the touchpoint: it changed no profile, and never will."""
+    return codec.encode(
+        TouchpointDismissed(touchpoint_id=touchpoint_id, outcome="ignored", reason=reason),
+        topic=PROFILE_CHANGES,
+        key=touchpoint_id,
+        event_id=f"{touchpoint_id}:dismissed",
+        source=SOURCE,
+        time=moment.now,
+        received_ms=moment.ms,
+    )
+
+
 def build_present(profile: StoredProfile, *, probe: bool = False) -> Outgoing:
     """What is so now: published again for the compacted log, or to ask subscribers for a word (`probe`).
 
@@ -180,12 +195,13 @@ def _cut(group: ProfileGroup, told: Told, overhead: int) -> Sequence[tuple[Appli
     if len(group.applied) == 1:
         one = group.applied[0]
         return ((AppliedTouchpoint(one.fragment, Raw(told.body_of(one.position))),),)
+    limit = max(MAX_BYTES, overhead + ROOM_BYTES)
     portions: list[tuple[AppliedTouchpoint, ...]] = []
     current: list[AppliedTouchpoint] = []
     size = overhead
     for applied in group.applied:
         body = told.body_of(applied.position)
-        if current and (len(current) == MAX_TOUCHPOINTS or size + len(body) > MAX_BYTES):
+        if current and (len(current) == MAX_TOUCHPOINTS or size + len(body) > limit):
             portions.append(tuple(current))
             current, size = [], overhead
         current.append(AppliedTouchpoint(applied.fragment, Raw(body)))

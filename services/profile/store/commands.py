@@ -6,7 +6,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from libs.kit.db import Tx
-from services.profile.ports import ProfileGroup, Regrouped
+from services.profile.ports import BanInForce, Lifted, ProfileGroup, Regrouped
 from services.profile.store.graph import encode_nodes
 
 _FOUNDINGS: Final = "SELECT id, founding FROM profiles WHERE id = ANY($1::uuid[])"
@@ -28,17 +28,24 @@ _SAVE_HISTORY: Final = """
 INSERT INTO history (applied, other_id, kind, profile_id, fragments, reason, at, command_id, actor)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 """
+_SAVE_LIFTED: Final = """
+INSERT INTO history (applied, other_id, kind, profile_id, fragments, at, command_id, actor)
+SELECT $1, other, 'unban', $2, $3, $4, $5, $6 FROM unnest($7::uuid[]) AS other
+"""
 _FIND_BAN: Final = """
-SELECT h.fragments[1] FROM history h
- WHERE h.command_id = $1 AND EXISTS (SELECT FROM bans b WHERE b.ban_id = $1 AND b.void_until = 'infinity')
+SELECT h.fragments[1], array_agg(CASE WHEN b.a = h.fragments[1] THEN b.b ELSE b.a END)
+  FROM history h JOIN bans b ON b.ban_id = h.command_id AND b.void_until = 'infinity'
+ WHERE h.command_id = $1 AND h.kind = 'split' GROUP BY 1
 """
 _LIFT: Final = "UPDATE bans SET void_until = $2 WHERE ban_id = $1 AND void_until = 'infinity' RETURNING a, b"
+# LIMIT 1 makes PostgreSQL look each split's ban up by its index: it stops after a page, however many bans there are.
 _LIST_BANS: Final = """
 SELECT h.applied, h.command_id, h.at, h.reason, h.actor, h.fragments[1],
        ARRAY(SELECT CASE WHEN b.a = h.fragments[1] THEN b.b ELSE b.a END
                FROM bans b WHERE b.ban_id = h.command_id AND b.void_until = 'infinity' ORDER BY 1)
   FROM history h
- WHERE h.command_id IN (SELECT ban_id FROM bans WHERE void_until = 'infinity') AND h.applied < $1
+ CROSS JOIN LATERAL (SELECT FROM bans b WHERE b.ban_id = h.command_id AND b.void_until = 'infinity' LIMIT 1) AS in_force
+ WHERE h.kind = 'split' AND h.applied < $1
  ORDER BY h.applied DESC LIMIT $2
 """
 _DESCRIBE: Final = "SELECT id, kind, value FROM fragments WHERE id = ANY($1::uuid[])"
@@ -75,12 +82,24 @@ class PostgresCommands:
             command.actor,
         )
 
-    async def find_ban(self, tx: Tx, ban_id: UUID) -> UUID | None:
-        fragment: UUID | None = await tx.fetchval(_FIND_BAN, ban_id)
-        return fragment
+    async def find_ban(self, tx: Tx, ban_id: UUID) -> BanInForce | None:
+        row = await tx.fetchrow(_FIND_BAN, ban_id)
+        return BanInForce(row[0], tuple(row[1])) if row is not None else None
 
     async def lift_ban(self, tx: Tx, ban_id: UUID, now: datetime) -> set[UUID]:
         return {fragment for row in await tx.fetch(_LIFT, ban_id, now) for fragment in row}
+
+    async def save_lifted(self, tx: Tx, lifted: Lifted, now: datetime) -> None:
+        await tx.execute(
+            _SAVE_LIFTED,
+            lifted.position,
+            lifted.profile_id,
+            [lifted.fragment],
+            now,
+            lifted.ban_id,
+            lifted.actor,
+            list(lifted.others),
+        )
 
     async def save_nodes(self, tx: Tx, group: ProfileGroup) -> None:
         nodes = encode_nodes(list(group.nodes.values()))

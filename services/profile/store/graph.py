@@ -14,7 +14,9 @@ import msgspec
 from libs.kit.db import Tx
 from libs.kit.ids import read_id
 from libs.kit.times import from_micros
-from services.profile.domain.graph import EpochOpened, Group, Node
+from services.profile.domain.graph import EpochOpened, Group
+from services.profile.domain.identity import BLOCKED, NO_IDENTIFIER
+from services.profile.domain.nodes import Node
 from services.profile.ports import Located, NewFragment, ProfileGraph, ProfileGroup, ProfileRow, TimelineEntry
 
 _INSERT_TOUCHPOINTS: Final = (
@@ -88,9 +90,16 @@ SELECT n.applied, n.other_id, 'merge', n.profile_id, n.fragments::uuid[], n.touc
        AS n (applied, other_id, profile_id, fragments, touchpoint_id)
 """
 _INSERT_REFUSALS: Final = """
-INSERT INTO refusals (touchpoint_id, reason, own, fragments, applied, at)
-SELECT n.touchpoint_id, n.reason, n.own, n.fragments::uuid[], n.applied, $6
-  FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::bigint[]) AS n (touchpoint_id, reason, own, fragments, applied)
+INSERT INTO refusals (touchpoint_id, reason, own, fragments, applied, at, named, rules)
+SELECT n.touchpoint_id, n.reason, n.own, n.fragments::uuid[], n.applied, $6,
+       (SELECT array_agg(one) FROM json_array_elements_text(n.named::json) AS one), $8
+  FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::bigint[], $7::text[])
+       AS n (touchpoint_id, reason, own, fragments, applied, named)
+"""
+_INSERT_IGNORED: Final = """
+INSERT INTO touchpoint_outcomes (id, outcome, reason, at)
+SELECT n.id, 'ignored', n.reason, $3 FROM unnest($1::uuid[], $2::text[]) AS n (id, reason)
+    ON CONFLICT (id) DO UPDATE SET outcome = excluded.outcome, reason = excluded.reason, at = excluded.at
 """
 _INSERT_EPOCHS: Final = """
 INSERT INTO epochs (address, fragment, epoch, reason, touchpoint_id, applied, at)
@@ -223,13 +232,22 @@ class PostgresGraph:
             await tx.execute(_SAVE_LINKS, *(list(column) for column in zip(*rows, strict=True)))
 
     async def _save_refusals(self, tx: Tx, graph: ProfileGraph, now: datetime) -> None:
-        rows = []
+        rows: list[tuple[UUID, str, UUID | None, str, int, str | None]] = []
         for refusal in graph.refusals:
             for reason in sorted({refuse.reason for refuse in refusal.refused}):
                 fragments = [refuse.claim.fragment for refuse in refusal.refused if refuse.reason == reason]
-                rows.append((refusal.touchpoint_id, reason, refusal.own, _array(fragments), refusal.position))
+                rows.append((refusal.touchpoint_id, reason, refusal.own, _array(fragments), refusal.position, None))
+        for seen in graph.blocked:
+            reason = BLOCKED if seen.own is not None else NO_IDENTIFIER
+            named = msgspec.json.encode([f"{one.kind}:{one.value}" for one in seen.identifiers]).decode()
+            fragments = [one.fragment for one in seen.identifiers]
+            rows.append((seen.touchpoint_id, reason, seen.own, _array(fragments), seen.position, named))
         if rows:
-            await tx.execute(_INSERT_REFUSALS, *(list(column) for column in zip(*rows, strict=True)), now)
+            *columns, named_by_row = (list(column) for column in zip(*rows, strict=True))
+            await tx.execute(_INSERT_REFUSALS, *columns, now, named_by_row, graph.rules.version)
+
+    async def save_ignored(self, tx: Tx, reasons: Mapping[UUID, str], now: datetime) -> None:
+        await tx.execute(_INSERT_IGNORED, list(reasons), list(reasons.values()), now)
 
     async def open_epochs(self, tx: Tx, epochs: Sequence[EpochOpened], now: datetime) -> None:
         """The new fragments' rows are written by the caller, with their profiles."""

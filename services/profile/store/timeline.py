@@ -31,11 +31,12 @@ WITH RECURSIVE tree (id, until) AS (
    UNION
   SELECT CASE WHEN h.profile_id = tree.id THEN h.other_id ELSE h.profile_id END, h.applied
     FROM tree
-    JOIN history h ON (h.profile_id = tree.id OR (h.other_id = tree.id AND h.kind = 'split')) AND h.applied < tree.until),
+    JOIN history h ON (h.profile_id = tree.id OR (h.other_id = tree.id AND h.kind = 'split')) AND h.applied < tree.until
+     AND h.kind <> 'unban'),
 told AS (
   SELECT DISTINCT h.applied, h.other_id
     FROM tree
-    JOIN history h ON (h.profile_id = tree.id OR (h.other_id = tree.id AND h.kind = 'split')) AND h.applied < tree.until)
+    JOIN history h ON (h.profile_id = tree.id OR (h.other_id = tree.id AND h.kind <> 'merge')) AND h.applied < tree.until)
 SELECT h.applied, h.other_id, h.kind, h.profile_id, h.touchpoint_id, h.reason, h.at,
        ARRAY(SELECT f.kind FROM fragments f WHERE f.id = ANY (h.fragments) ORDER BY f.id) AS kinds,
        ARRAY(SELECT f.value FROM fragments f WHERE f.id = ANY (h.fragments) ORDER BY f.id) AS contents,
@@ -59,8 +60,9 @@ _REFUSALS: Final = """
 SELECT r.applied, r.touchpoint_id, r.reason, r.at, o.kind, o.value, o.id,
        ARRAY(SELECT f.kind FROM fragments f WHERE f.id = ANY (r.fragments) ORDER BY f.id) AS kinds,
        ARRAY(SELECT f.value FROM fragments f WHERE f.id = ANY (r.fragments) ORDER BY f.id) AS contents,
-       ARRAY(SELECT f.id FROM fragments f WHERE f.id = ANY (r.fragments) ORDER BY f.id) AS found
-  FROM refusals r JOIN fragments o ON o.id = r.own
+       ARRAY(SELECT f.id FROM fragments f WHERE f.id = ANY (r.fragments) ORDER BY f.id) AS found,
+       r.named, r.fragments, r.rules
+  FROM refusals r LEFT JOIN fragments o ON o.id = r.own
  WHERE (r.applied, r.reason) < ($1, $2) ORDER BY r.applied DESC, r.reason DESC LIMIT $3
 """
 _FOUND_BY_TRAITS: Final = """
@@ -86,7 +88,7 @@ async def load_timeline(tx: Tx, profile_id: UUID, wanted: TimelineFilter, before
 
 
 async def load_history(tx: Tx, profile_id: UUID, before: tuple[int, UUID], limit: int) -> list[Any]:
-    """Merges and splits of the profile and of all it absorbed."""
+    """Merges, splits and lifted bans of the profile and of all it absorbed."""
     rows: list[Any] = await tx.fetch(_HISTORY, profile_id, *before, limit)
     return rows
 

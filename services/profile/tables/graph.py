@@ -109,12 +109,15 @@ REFUSALS = sa.Table(
     METADATA,
     sa.Column("touchpoint_id", UUID, primary_key=True),
     sa.Column("reason", sa.Text, primary_key=True),
-    sa.Column("own", UUID, nullable=False),
+    sa.Column("own", UUID, nullable=True),
     sa.Column("fragments", ARRAY(UUID), nullable=False),
     sa.Column("applied", sa.BigInteger, nullable=False),
     sa.Column("at", TIMESTAMP(timezone=True), nullable=False),
+    sa.Column("named", ARRAY(sa.Text), nullable=True),
+    sa.Column("rules", sa.Integer, nullable=True),
     sa.Index(None, "applied"),
-    comment="Identifiers that gave way; a rebuild replays them",
+    comment="Identifiers that gave way, or identify nobody (`named`, kind:value), by which version of the rules; a rebuild "
+    "replays them",
 )
 HISTORY = sa.Table(
     "history",
@@ -129,11 +132,22 @@ HISTORY = sa.Table(
     sa.Column("at", TIMESTAMP(timezone=True), nullable=False),
     sa.Column("command_id", UUID, nullable=True),
     sa.Column("actor", sa.Text, nullable=True),
-    sa.CheckConstraint("kind IN ('merge', 'split')", name="kind_known"),
+    sa.CheckConstraint("kind IN ('merge', 'split', 'unban')", name="kind_known"),
     sa.Index(None, "profile_id"),
     sa.Index(None, "other_id"),
-    sa.Index(None, "command_id", unique=True),
-    comment="Merges and splits with their causes: `other_id` was absorbed by, or left, `profile_id`",
+    sa.Index(None, "command_id"),
+    sa.Index("ix_history_splits", "applied", postgresql_where=sa.text("kind = 'split'")),
+    comment="Merges, splits and lifted bans with their causes: `other_id` was absorbed by, left, or may again be linked with "
+    "`profile_id`",
+)
+IDENTITY_RULES = sa.Table(
+    "identity_rules",
+    METADATA,
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("document", sa.Text, nullable=False),
+    sa.Column("at", TIMESTAMP(timezone=True), nullable=False),
+    sa.Column("actor", sa.Text, nullable=False),
+    comment="The rules of identity, every version of them; the highest is in force. None: as installed",
 )
 TIMELINE = sa.Table(
     "timeline",

@@ -20,9 +20,10 @@ from libs.kit.db import Database, Tx
 from libs.kit.ids import build_id_factory
 from libs.messaging.ports import BatchResult
 from libs.orders.statements import OrderStatement
-from services.profile.domain.identity import Rules
+from services.profile.domain.rules import INSTALLED, KindRules, Rules
 from services.profile.handlers.apply_facets import apply_facets, flush_facets
 from services.profile.handlers.apply_touchpoints import Applying, apply_touchpoints
+from services.profile.handlers.change_rules import LiveRules
 from services.profile.handlers.fold_profiles import fold_profiles
 from services.profile.handlers.regroup_profiles import (
     Command,
@@ -114,14 +115,14 @@ def _target(ref: str | UUID) -> UUID | tuple[str, str]:
     return ref if isinstance(ref, UUID) else (KINDS[ref[0]], ref)
 
 
-def make_applying(clock: Clock) -> Applying:
+def make_applying(clock: Clock, rules: LiveRules | None = None) -> Applying:
     """All stores real."""
     return Applying(
         graph=PostgresGraph(),
         facets=PostgresFacets(),
         accounts=PostgresAccounts(),
         fold=fold,
-        rules=Rules(),
+        rules=rules or LiveRules(),
         fragment_id=KEY.fragment_id,
         clock=clock,
     )
@@ -142,6 +143,10 @@ class Profiles:
         self.handle = partial(apply_touchpoints, applying=self.applying)
         self.regrouping = Regrouping(self.applying, PostgresCommands())
         self.new_id = build_id_factory(self.clock)
+
+    def decide_by(self, **kinds: KindRules) -> None:
+        """Rules for what comes: these kinds, the others as installed."""
+        self.applying.rules.in_force = Rules({**INSTALLED, **kinds}, self.applying.rules.in_force.version + 1)
 
     async def apply(self, *touchpoints: TouchpointRecorded) -> BatchResult:
         """One poll."""
@@ -175,7 +180,7 @@ class Profiles:
 
     async def lift(self, ban_id: UUID) -> None:
         async with self.database.transaction() as tx:
-            await lift_ban(tx, ban_id, self.regrouping)
+            await lift_ban(tx, ban_id, "tester", self.regrouping)
 
     async def _regroup(self, run: Callable[[Tx], Awaitable[Regroupment]]) -> Regroupment:
         async with self.database.transaction() as tx:

@@ -32,14 +32,16 @@ from services.profile.api.app import create_profile_app
 from services.profile.api.deps import ApiDeps
 from services.profile.api.reading import Reader
 from services.profile.consumer import GROUP, build_handlers
+from services.profile.handlers.change_rules import LiveRules
 from services.profile.handlers.regroup_profiles import Regrouping
 from services.profile.main import load_current
 from services.profile.store.commands import PostgresCommands
 from services.profile.store.outcomes import find_outcomes
-from services.profile.upkeep import FacetFlusher, Upkeep
+from services.profile.store.rules import PostgresRules
+from services.profile.upkeep import FacetFlusher, RulesKeeper, Upkeep
 from tests.integration.profile.driving import KEY, START, encode_touchpoint, make_applying
 
-READ_KEY, WRITE_KEY, OTHER_KEY = "read-key", "write-key", "other-key"
+READ_KEY, WRITE_KEY, RULES_KEY, OTHER_KEY = "read-key", "write-key", "rules-key", "other-key"
 BROWSER_KEY, SHOP_KEY, SERVER_KEY, CLOSED_KEY = "browser-key", "shop-key", "server-key", "closed-key"
 ACCESS = FixedAccess(
     sources={
@@ -51,6 +53,7 @@ ACCESS = FixedAccess(
     principals={
         READ_KEY: Principal("reader", frozenset({"profiles:read"})),
         WRITE_KEY: Principal("writer", frozenset({"profiles:read", "profiles:write"})),
+        RULES_KEY: Principal("steward", frozenset({"profiles:read", "identity:write"})),
         OTHER_KEY: Principal("other", frozenset({"segments:write"})),
     },
 )
@@ -143,7 +146,9 @@ async def run_service(
     publisher = broker.publisher()
     outbox = DismissingOutbox(PostgresOutbox(database, publisher, current=load_current))
     arrivals = Arrivals(database, clock, find=find_outcomes)
-    applying = make_applying(clock)
+    rules = RulesKeeper(database, PostgresRules(), LiveRules())
+    await rules.refresh()
+    applying = make_applying(clock, rules.live)
     flusher = FacetFlusher(database, outbox, applying.graph, applying.facets, clock, 0)
     consumer = BatchConsumer(
         group=GROUP,
@@ -166,7 +171,9 @@ async def run_service(
     )
     regrouping = Regrouping(applying, PostgresCommands())
     new_id = build_id_factory(clock)
-    deps = ApiDeps(database, publisher, reader, ACCESS, KEY, clock, new_id, env, "DE", outbox, regrouping, longest_stream_s)
+    deps = ApiDeps(
+        database, publisher, reader, ACCESS, KEY, clock, new_id, env, "DE", outbox, regrouping, longest_stream_s, rules
+    )
     app = create_profile_app(deps, Health(), clock)
     stop = asyncio.Event()
     upkeep = Upkeep(database, flusher, clock, 0.11)

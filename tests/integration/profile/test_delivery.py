@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from fractions import Fraction
 from random import Random
 from typing import Any
@@ -26,6 +27,8 @@ from libs.messaging.policy import ConsumerPolicy
 from libs.messaging.ports import Outbox, Publisher, RecordSource
 from libs.subscriber import Arrivals
 from services.profile.consumer import GROUP, build_handlers
+from services.profile.domain.rules import INSTALLED, KindRules, Rules
+from services.profile.handlers.change_rules import LiveRules
 from services.profile.main import load_current
 from services.profile.store.facets import PostgresFacets
 from services.profile.store.graph import PostgresGraph
@@ -81,9 +84,9 @@ class LossyDatabase:
                 raise ConnectionResetError
 
 
-def build_consumer(database: Any, outbox: Outbox, source: RecordSource) -> BatchConsumer:
+def build_consumer(database: Any, outbox: Outbox, source: RecordSource, rules: LiveRules | None = None) -> BatchConsumer:
     clock = SystemClock()
-    applying = make_applying(clock)
+    applying = make_applying(clock, rules)
     handlers = build_handlers(applying, Arrivals(database, clock, find=find_outcomes))
     return BatchConsumer(
         group=GROUP, handlers=handlers, source=source, database=database, outbox=outbox, clock=clock, policy=POLICY
@@ -157,7 +160,9 @@ async def dump(database: Database) -> list[Any]:
     return [await Profiles(database).fetch(statement) for statement in statements]
 
 
-async def run_in_chaos(database: Database, history: Sequence[TouchpointRecorded], random: Random) -> FakeBroker:
+async def run_in_chaos(
+    database: Database, history: Sequence[TouchpointRecorded], random: Random, rules: LiveRules | None = None
+) -> FakeBroker:
     """Three workers apply the history, with copies, while connections, publishes and whole workers fail; until all is told."""
     broker = FakeBroker(partitions=3)
     publisher = broker.publisher()
@@ -166,7 +171,8 @@ async def run_in_chaos(database: Database, history: Sequence[TouchpointRecorded]
     lossy = LossyDatabase(database, random, 0.1)
     stop = asyncio.Event()
     workers = [
-        asyncio.create_task(keep_running(lambda: build_consumer(lossy, outbox, broker.source(GROUP)), stop)) for _ in range(3)
+        asyncio.create_task(keep_running(lambda: build_consumer(lossy, outbox, broker.source(GROUP), rules), stop))
+        for _ in range(3)
     ]
     flusher = FacetFlusher(database, outbox, PostgresGraph(), PostgresFacets(), SystemClock(), 0)
     for number, touchpoint in enumerate([*history, *(one for one in history if random.random() < 0.3)]):
@@ -203,14 +209,25 @@ async def test_with_refusals_and_shared_devices_the_end_is_that_of_the_journalle
         names = {name.lstrip("?"): name for name in random.sample(named, random.choice([1, 2, 2, 3]))}
         previous = random.sample(["u1", "u2", "d1"], 1) if random.random() < 0.1 else []
         history.append(make_touchpoint(number, *names.values(), previous=previous))
-    await run_in_chaos(database, history, random)
+    windowed = KindRules(description="", limit=2, window=timedelta(minutes=20))
+    blocked = KindRules(description="", limit=1, blocked=frozenset({"e2"}), browser_claim=False)
+    await run_in_chaos(database, history, random, LiveRules(Rules({**INSTALLED, "anonymous_id": windowed, "email": blocked})))
     profiles = Profiles(database)
     order = [row["id"] for row in await profiles.fetch("SELECT id FROM timeline ORDER BY applied")]
+    ignored = [row["id"] for row in await profiles.fetch("SELECT id FROM touchpoint_outcomes WHERE outcome = 'ignored'")]
     by_id = {touchpoint.id: touchpoint for touchpoint in history}
-    plain = PlainIdentity()
-    for touchpoint_id in order:
+    assert {*order, *ignored} == by_id.keys()
+    plain = PlainIdentity(
+        limits={"user_id": 1, "anonymous_id": 2, "email": 1, "device_id": 5},
+        windows={"anonymous_id": timedelta(minutes=20)},
+        blocked=frozenset({"e2"}),
+        proof_wanted=frozenset({"email"}),
+    )
+    for touchpoint_id in (*order, *ignored):
         touch = by_id[touchpoint_id]
-        plain.apply(Touch(touch.id, _plain(touch.identifiers), _plain(touch.previous)))
+        identifiers, previous = _plain(touch.identifiers), _plain(touch.previous)
+        plain.apply(Touch(touch.id, identifiers, previous, received_at=touch.received_at))
+    assert len(plain.owner) == len(order)
     groups: dict[UUID, set[tuple[str, int]]] = {}
     for row in await profiles.fetch("SELECT value, epoch, profile_id FROM fragments"):
         groups.setdefault(row["profile_id"], set()).add((row["value"], row["epoch"]))

@@ -57,11 +57,11 @@ async def test_two_workers_on_two_partitions_merge_the_same_profiles_and_the_log
     broker = KafkaTestBroker(stack.kafka, topic_prefix)
     history = make_history(Random(5), 80)
     publisher = await broker.publisher()
-    async with working(settings) as first, working(settings):
+    async with working(settings) as first, working(settings) as second:
         for begin in range(0, len(history), 10):
             await publisher.publish([encode_touchpoint(one) for one in [*history[begin : begin + 10], history[begin // 2]]])
         async with first.runtime.database.transaction() as tx:
-            key = await create_api_key(tx, "test", ["profiles:read", "profiles:write"])
+            key = await create_api_key(tx, "test", ["profiles:read", "profiles:write", "identity:write"])
         await first.runtime.access.refresh()
         transport = httpx.ASGITransport(create_app(first))
         headers = {"Authorization": f"Bearer {key}"}
@@ -73,6 +73,8 @@ async def test_two_workers_on_two_partitions_merge_the_same_profiles_and_the_log
             edited = await client.patch("/v1/profiles/user_id:u1/traits", json={"plan": "gold"})
             assert (view.json()["traits"], edited.json()["traits"]) == ({"plan": "free"}, {"plan": "gold"})
             assert (await client.get("/readyz")).status_code == 200
+            assert (await client.put("/v1/identity/rules", json={"kinds": {"email": {"limit": 1}}})).status_code == 200
+            await eventually(lambda: _rules_version(second), until=lambda version: version == 1, within_s=5)
     source = broker.source("reader")
     await join(source, PROFILE_CHANGES.name)
     records = await read_all(source, PROFILE_CHANGES.name, 10_000, within_s=3)
@@ -83,6 +85,10 @@ async def test_two_workers_on_two_partitions_merge_the_same_profiles_and_the_log
     edits = [decoder_for(TouchpointRecorded).decode(row["body"]) for row in bodies]
     assert [edit.kind for edit in edits] == ["identify"]
     await check_truth(database, records, [*history, last, *edits])
+
+
+async def _rules_version(deps: Deps) -> int:
+    return deps.api.rules.live.in_force.version
 
 
 async def _lag(settings: Settings) -> int:

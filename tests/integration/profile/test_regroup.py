@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from libs.events import codec
 from libs.events.profiles import ProfileChanged
+from services.profile.domain.rules import KindRules
 from services.profile.errors import (
     BanNotFound,
     IdentifierNotHeld,
@@ -188,6 +189,7 @@ async def test_users_joined_by_the_alias_of_one_that_left_stay_one_person(profil
 async def test_commands_and_touchpoints_at_once_leave_one_owner_for_every_fragment(profiles: Profiles) -> None:
     random = Random(7)
     names = ["e1", "e2", "e3", "d1", "d2", "x1"]
+    profiles.decide_by(device_id=KindRules(description="", limit=None))
     await profiles.apply(*[make_touchpoint(number, name) for number, name in enumerate(names)])
 
     async def attempt(turn: int) -> None:

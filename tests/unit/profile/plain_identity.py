@@ -7,7 +7,7 @@ from uuid import UUID, uuid5
 
 from msgspec import Raw
 
-from libs.identity import strength_key
+from libs.identity import strength_key, strength_of
 
 SPACE = UUID(int=7)
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -64,6 +64,11 @@ class PlainIdentity:
     epoch: dict[str, int] = field(default_factory=dict)
     refused: list[tuple[UUID, str]] = field(default_factory=list)
     owner: dict[UUID, tuple[str, int]] = field(default_factory=dict)
+    joined: dict[tuple[str, int], datetime] = field(default_factory=dict)
+    limits: dict[str, int] = field(default_factory=lambda: {"user_id": 1})
+    windows: dict[str, timedelta] = field(default_factory=dict)
+    blocked: frozenset[str] = frozenset()
+    proof_wanted: frozenset[str] = frozenset()
     bans: dict[frozenset[tuple[str, int]], datetime | None] = field(default_factory=dict)
     splits: list[list[frozenset[tuple[str, int]]]] = field(default_factory=list)
 
@@ -89,18 +94,51 @@ class PlainIdentity:
     def groups(self) -> set[frozenset[tuple[str, int]]]:
         return {self.group_of(node) for node in self.nodes}
 
-    def _users(self, group: frozenset[tuple[str, int]]) -> int:
-        users = [node for node in group if self.nodes[node] == "user_id"]
-        return len({self.group_of(user, alias_only=True) for user in users})
+    def _count(self, kind: str, group: frozenset[tuple[str, int]], at: datetime) -> int:
+        """Persons of a kind: those joined by alias are one, and count if any of them joined in the window (alone: now)."""
+        begin = at - self.windows[kind] if kind in self.windows else None
+        return len(
+            {
+                self.group_of(node, alias_only=True)
+                for node in group
+                if self.nodes[node] == kind and self.epoch.get(node[0], 0) == node[1]
+                if begin is None or node not in self.joined or self.joined[node] > begin
+            }
+        )
+
+    def _find_limit(self, one: tuple[str, int], other: tuple[str, int], at: datetime, *, by_alias: bool) -> str | None:
+        """The strongest kind of which the two groups, linked with each other, would have too many."""
+        mine, theirs = self.group_of(one), self.group_of(other)
+        alone = [next(iter(group)) for group in (mine, theirs) if len(group) == 1]
+        stood = {node: self.joined.pop(node) for node in alone if node in self.joined}
+        both = [kind for kind in self.limits if self._count(kind, mine, at) and self._count(kind, theirs, at)]
+        self.links.append((one, other, by_alias))
+        over = [kind for kind in both if self._count(kind, mine | theirs, at) > self.limits[kind]]
+        self.links.pop()
+        self.joined.update(stood)
+        return min(over, key=strength_of) if over else None
+
+    def _link(self, one: tuple[str, int], other: tuple[str, int], at: datetime, *, by_alias: bool = False) -> None:
+        for group in (self.group_of(one), self.group_of(other)):
+            if len(group) == 1:
+                self.joined.update(dict.fromkeys(group, at))
+        self.links.append((one, other, by_alias))
 
     def _is_known(self, group: frozenset[tuple[str, int]]) -> bool:
         return any(node in self.verified and self.nodes[node] in PERSON_KINDS for node in group)
 
     def apply(self, touch: Touch) -> None:
-        own = self.live(touch.identifiers[0])
+        dropped = [named for named in (*touch.identifiers, *touch.previous) if named.value in self.blocked]
+        self.refused += [(touch.id, named.value) for named in dropped]
+        identifiers = [named for named in touch.identifiers if named not in dropped]
+        if not identifiers:
+            return
+        first = identifiers[0]
+        own = self.live(first)
         self.owner[touch.id] = own
-        self._see(own, touch.identifiers[0])
-        pending = [(named, False) for named in touch.identifiers[1:]] + [(named, True) for named in touch.previous]
+        self._see(own, first)
+        previous = [named for named in touch.previous if named not in dropped]
+        pending = [(named, False) for named in identifiers[1:]] + [(named, True) for named in previous]
         shared = []
         taken = {own}
         for named, by_alias in pending:
@@ -108,9 +146,9 @@ class PlainIdentity:
             if other in taken or own[1] > 0 or other[1] > 0:
                 continue
             taken.add(other)
-            objection = self._find_objection(own, other, touch.identifiers[0], named, by_alias=by_alias, at=touch.received_at)
+            objection = self._find_objection(own, other, first, named, by_alias=by_alias, at=touch.received_at)
             if objection is None:
-                self.links.append((own, other, by_alias))
+                self._link(own, other, touch.received_at, by_alias=by_alias)
                 if not by_alias:
                     self._see(other, named)
             else:
@@ -128,17 +166,16 @@ class PlainIdentity:
         mine, theirs = self.group_of(own), self.group_of(other)
         if other in mine:
             return None
-        self.links.append((own, other, by_alias))
-        users = self._users(mine | theirs)
-        self.links.pop()
-        if users > 1:
-            return "user_id_limit"
+        over = self._find_limit(own, other, at, by_alias=by_alias)
+        if over is not None:
+            return f"{over}_limit"
         lifted = self.bans.get(frozenset((own, other)))
         if self._are_kept_apart(mine, theirs) or (lifted is not None and at <= lifted):
             return "banned"
         if self._is_known(mine) and self._is_known(theirs) and not (by.verified and named.verified):
             return "unverified_claim"
-        return None
+        claims = {one.kind for one in (by, named) if not one.verified}
+        return "unverified_claim" if claims & self.proof_wanted else None
 
     def _are_kept_apart(self, mine: frozenset[tuple[str, int]], theirs: frozenset[tuple[str, int]]) -> bool:
         return any(lifted is None and pair & mine and pair & theirs for pair, lifted in self.bans.items())
@@ -150,15 +187,15 @@ class PlainIdentity:
         node = (value, self.epoch.get(value, 0))
         return node if self.is_live(node) else None
 
-    def merge(self, one: str, other: str) -> bool:
+    def merge(self, one: str, other: str, at: datetime = START) -> bool:
         """Whether it was done."""
         a, b = self.find(one), self.find(other)
         if a is None or b is None or a[1] > 0 or b[1] > 0:
             return False
         mine, theirs = self.group_of(a), self.group_of(b)
-        if mine == theirs or self._are_kept_apart(mine, theirs) or self._users(mine) + self._users(theirs) > 1:
+        if mine == theirs or self._are_kept_apart(mine, theirs) or self._find_limit(a, b, at, by_alias=False):
             return False
-        self.links.append((a, b, False))
+        self._link(a, b, at)
         return True
 
     def split(self, value: str) -> bool:

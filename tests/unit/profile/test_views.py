@@ -6,8 +6,8 @@ from uuid import UUID
 import msgspec
 
 from services.profile.domain.edits import choose_identifier, compute_consent_time, compute_edit_time
-from services.profile.domain.graph import Node
 from services.profile.domain.messages import LastMessage, choose_last, render_last_message
+from services.profile.domain.nodes import Node
 from services.profile.domain.search import compute_trait_key, compute_trait_keys, has_trait
 from services.profile.domain.views import (
     NO_FACETS,
