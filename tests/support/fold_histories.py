@@ -7,7 +7,7 @@ from uuid import UUID
 
 from hypothesis import strategies as st
 
-from libs.events.touchpoints import Campaign, ConsentStatement, TouchpointRecorded
+from libs.events.touchpoints import Campaign, ConsentStatement, Device, TouchpointRecorded
 from libs.orders.statements import OrderLine, OrderStatement
 from tests.builders.touchpoints import START, make_fragment, make_touchpoint
 
@@ -23,6 +23,13 @@ MOMENTS = st.one_of(
 )
 
 
+DEVICES = (
+    Device("desktop", "Firefox", "Linux"),
+    Device("mobile", "Mobile Safari", "iOS"),
+    Device("mobile", None, "Android"),
+    Device("desktop", "Firefox", "Linux", bot=True),
+    Device(),
+)
 LINES = st.lists(
     st.builds(
         OrderLine,
@@ -91,14 +98,16 @@ def _named(names: list[str], **properties: st.SearchStrategy[Any]) -> st.SearchS
 
 def _activity() -> st.SearchStrategy[dict[str, Any]]:
     return st.builds(
-        lambda kind, channel, source: {
+        lambda kind, channel, source, device: {
             "kind": kind,
             "channel": channel,
+            "device": device,
             "campaign": None if source is None else Campaign(source=source, medium="cpc"),
         },
         st.sampled_from(["page", "page", "screen", "track", "identify"]),
-        st.sampled_from(["web", "web", "mobile", "server"]),
+        st.sampled_from(["web", "web", "mobile", "server", "import"]),
         st.sampled_from([None, None, "news", "ads"]),
+        st.sampled_from([None, *DEVICES]),
     )
 
 

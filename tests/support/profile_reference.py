@@ -20,6 +20,7 @@ from typing import Any
 
 from libs.events.touchpoints import TouchpointRecorded
 from libs.identity import normalise
+from tests.support.profile_activity import count_activity
 from tests.support.profile_orders import (
     count_carts,
     count_orders,
@@ -131,6 +132,7 @@ def compute_core(told: Iterable[tuple[TouchpointRecorded, Refused]], score: Scor
             "purchases": count_purchases(touchpoints),
             "carts": count_carts(touchpoints),
             "stores": count_stores(touchpoints),
+            "activity": count_activity(touchpoints),
         },
         "attribution": attribute(touchpoints),
         "consent": list_consent(touchpoints),

@@ -5,12 +5,11 @@ from typing import Final, Literal, TypeAlias
 
 from msgspec import Raw, Struct
 
-from services.profile.domain.edits import SOURCE
+from services.profile.domain.edits import COMMAND_SOURCES
 from services.profile.domain.touchpoint import Touchpoint
 from services.profile.domain.values import encode_json, render_time, to_micros
 
 EVERY_CHANNEL: Final = "*"
-COMMAND_SOURCES: Final = frozenset({SOURCE, "engagement"})
 Status: TypeAlias = Literal["granted", "denied"]
 
 

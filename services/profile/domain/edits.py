@@ -9,6 +9,8 @@ import msgspec
 from libs.kit.times import parse_utc
 
 SOURCE: Final = "profile-api"
+COMMAND_SOURCES: Final = frozenset({SOURCE, "engagement"})
+"""What speaks for the business: edits by API, and the messages that engagement sends."""
 _MOMENT: Final = timedelta(milliseconds=1)
 
 

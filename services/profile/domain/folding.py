@@ -47,6 +47,7 @@ from services.profile.domain.state import (
     LEAD,
     SURVEYS,
     TRAITS,
+    USAGE,
     OpenState,
     OpenStates,
     State,
@@ -56,6 +57,7 @@ from services.profile.domain.tallies import Asked, Tops, ask_carts, ask_purchase
 from services.profile.domain.totals import FORMAT, Kind, Totals, decode_totals, encode_totals
 from services.profile.domain.touchpoint import Touchpoint
 from services.profile.domain.traits import Refused, Said, fold_said, keep_latest, merge_said, state_traits
+from services.profile.domain.usage import Usage, fold_own, is_own, merge_usages, name_device
 from services.profile.domain.values import ABSENT, NULL, to_micros
 from services.profile.domain.view import ALL_PARTS, render_core
 
@@ -120,6 +122,8 @@ class Folding:
         if is_activity(kind, touchpoint.channel):
             opened.points.append(t_us)
             self.touched.add("web")
+        if is_own(touchpoint):
+            self._fold_usage(opened, touchpoint, t_us)
         by = touchpoint.id.bytes
         self._fold_traits(opened, touchpoint, refused, t_us, by)
         if touchpoint.campaign is not None:
@@ -138,6 +142,8 @@ class Folding:
 
     def finish(self) -> tuple[dict[UUID, bytes], bytes, bytes]:
         """Changed states by fragment, the totals and the view's members, once rows and activity are settled."""
+        if "messages" in self.touched:
+            self.touched.add("activity")  # whose preferred channel is the one that is answered in
         core = render_core(self._core, self.touched, self._totals, self._states, self.tops)
         return self._states.encode_changed(), encode_totals(self._totals), core
 
@@ -178,9 +184,20 @@ class Folding:
             self._see(state, state.last_us)
         totals.page_views += state.page_views
         totals.surveys = merge_said((totals.surveys, opened.read(SURVEYS)))
+        usage = opened.read(USAGE)
+        if usage.hours:
+            totals.usage = merge_usages([usage] if totals.usage is None else [totals.usage, usage])
         answers = opened.read(ANSWERS)
         if answers:
             totals.answers = keep_latest([*(totals.answers or ()), *answers], HISTORY_MAX)
+
+    def _fold_usage(self, opened: OpenState, touchpoint: Touchpoint, t_us: int) -> None:
+        channel, device = touchpoint.channel, name_device(touchpoint.device)
+        fold_own(opened.edit(USAGE), channel, device, t_us)
+        if self._totals.usage is None:
+            self._totals.usage = Usage()
+        fold_own(self._totals.usage, channel, device, t_us)
+        self.touched.add("activity")
 
     def _fold_traits(self, opened: OpenState, touchpoint: Touchpoint, refused: Refused, t_us: int, by: bytes) -> None:
         stated = state_traits(touchpoint, refused)

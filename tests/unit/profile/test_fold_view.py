@@ -26,6 +26,8 @@ def tracked(number: int, name: str, *, at: Any = 0, **properties: Any) -> Touchp
 def test_what_has_nothing_yet_is_present_with_zeros_and_nulls() -> None:
     quiet = {"sent": 0, "delivered": 0, "opened": 0, "clicked": 0, "bounced": 0, "complained": 0, "unsubscribed": 0}
     nothing: dict[str, Any] = {"distinct": 0, "top": []}
+    at_noon = [0] * 12 + [1] + [0] * 11
+    once = {"server": {"count": 1, "last_at": "2026-03-01T12:00:00.000Z"}}
     nowhere = {"source": None, "medium": None, "campaign": None, "at": None}
     view = fold(make_touchpoint(1, name="Something"))
     del view["aggregates"]["orders"]
@@ -43,6 +45,7 @@ def test_what_has_nothing_yet_is_present_with_zeros_and_nulls() -> None:
             "purchases": {"by_month": {}, "products": nothing, "categories": nothing, "brands": nothing},
             "carts": {"open": 0, "last_at": None, "last": None},
             "stores": {"visits": 0, "last_at": None, **nothing},
+            "activity": {"hours": at_noon, "channels": once, "devices": nothing, "preferred_channel": None},
         },
         "attribution": {"first": nowhere, "last": nowhere},
         "consent": [],
@@ -404,7 +407,7 @@ def test_what_was_folded_before_there_were_histories_keeps_its_last_answer_and_s
         book = FoldingBook(rows)
         await book.apply([(ME, one) for one in told])
         # As the release before wrote it.
-        *before, lead, accounts, _ = msgspec.msgpack.decode(book.states[ME])
+        *before, lead, accounts, _answers, _usage = msgspec.msgpack.decode(book.states[ME])
         book.states[ME] = encode_packed([*before, lead[:2], accounts])
         (stored,) = book.profiles.values()
         figures = msgspec.msgpack.decode(stored.totals)[: Totals.__struct_fields__.index("answers")]
@@ -418,8 +421,9 @@ def test_what_was_folded_before_there_were_histories_keeps_its_last_answer_and_s
 
     opened, view = asyncio.run(run())
     other = make_touchpoint(9, at=2)
-    assert opened == fold(*told, other)
-    assert view == fold(*told, other, *later)
+    for shown, expected in ((opened, fold(*told, other)), (view, fold(*told, other, *later))):
+        del shown["aggregates"]["activity"], expected["aggregates"]["activity"]  # counts from the release that knows it
+        assert shown == expected
 
 
 def test_a_captured_lead_is_one_until_another_stage_is_stated() -> None:
