@@ -105,7 +105,7 @@ def _build_applying(settings: Settings, runtime: Runtime, generation: int) -> Ap
         fragment_id=runtime.identity_key.fragment_id,
         clock=runtime.clock,
         generation=generation,
-        warm=sentiment.warm,
+        sentiment=sentiment,
     )
 
 

@@ -23,7 +23,9 @@ class ShownNode(msgspec.Struct):
 
 
 class TimelineItem(msgspec.Struct, omit_defaults=True, kw_only=True):
-    """A touchpoint as it was applied. `original_at` is the customer's own word where the time was corrected."""
+    """A touchpoint as it was applied. `original_at` is the customer's own word where the time was corrected; `sentiment`
+    the score of its text, and the version of what gave it.
+    """
 
     id: UUID
     message_id: str
@@ -40,6 +42,7 @@ class TimelineItem(msgspec.Struct, omit_defaults=True, kw_only=True):
     traits: Raw | None = None
     flags: tuple[str, ...] = ()
     context: Raw | None = None
+    sentiment: Raw | None = None
 
 
 class TraitItem(msgspec.Struct, kw_only=True):
@@ -100,7 +103,7 @@ def show_ban(row: Any, described: Mapping[UUID, tuple[str, str]]) -> BanItem:
 
 def show_touchpoint(row: Any, *, with_context: bool) -> TimelineItem:
     """A row of `load_timeline`."""
-    fragment, _, _, body = row
+    fragment, _, _, body, sentiment = row
     touchpoint = _touchpoint.decode(body)
     return TimelineItem(
         id=touchpoint.id,
@@ -118,6 +121,7 @@ def show_touchpoint(row: Any, *, with_context: bool) -> TimelineItem:
         traits=touchpoint.traits if bytes(touchpoint.traits) != b"{}" else None,
         flags=touchpoint.flags,
         context=touchpoint.context if with_context else None,
+        sentiment=Raw(sentiment.encode()) if sentiment is not None else None,
     )
 
 

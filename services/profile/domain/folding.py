@@ -32,7 +32,6 @@ from services.profile.domain.facts import (
     read_message,
     read_properties,
     read_review,
-    read_text_to_score,
     read_ticket,
     read_visits,
 )
@@ -54,6 +53,7 @@ from services.profile.domain.state import (
 )
 from services.profile.domain.surveys import HISTORY_MAX, WITH_HISTORY, SurveyAnswer, read_answer
 from services.profile.domain.tallies import Asked, Tops, ask_carts, ask_purchases, ask_stores
+from services.profile.domain.texts import SURVEY_NAME, read_text_to_score
 from services.profile.domain.totals import FORMAT, Kind, Totals, decode_totals, encode_totals
 from services.profile.domain.touchpoint import Touchpoint
 from services.profile.domain.traits import Refused, Said, fold_said, keep_latest, merge_said, state_traits
@@ -243,7 +243,7 @@ class Folding:
             self._fold_small(self._states[fragment], touchpoint, t_us, by)
 
     def _fold_small(self, opened: OpenState, touchpoint: Touchpoint, t_us: int, by: bytes) -> None:
-        if touchpoint.name == "Survey Answered":
+        if touchpoint.name == SURVEY_NAME:
             answer = read_answer(_answer(touchpoint.properties), t_us, by)
             if answer is not None:
                 surveys = opened.edit(SURVEYS)

@@ -107,9 +107,10 @@ INSERT INTO trait_keys (profile_id, keys)
 SELECT n.profile_id, n.keys::bigint[] FROM unnest($1::uuid[], $2::text[]) AS n (profile_id, keys)
     ON CONFLICT (profile_id) DO UPDATE SET keys = excluded.keys WHERE trait_keys.keys <> excluded.keys
 """
-_TIMELINE_COLUMNS: Final = ("fragment", "occurred_at", "id", "applied", "channel", "name", "body")
+_TIMELINE_COLUMNS: Final = ("fragment", "occurred_at", "id", "applied", "channel", "name", "body", "sentiment")
 
 _nodes = msgspec.msgpack.Decoder(list[Node], dec_hook=read_id)
+_encode_json = msgspec.json.Encoder().encode
 encode_nodes = msgspec.msgpack.Encoder(uuid_format="bytes").encode
 
 
@@ -253,6 +254,7 @@ class PostgresGraph:
                 entry.touchpoint.channel,
                 entry.touchpoint.name,
                 entry.body.decode(),
+                None if entry.sentiment is None else _encode_json(entry.sentiment).decode(),
             )
             for entry in entries
         ]

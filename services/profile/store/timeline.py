@@ -10,11 +10,11 @@ from libs.kit.db import Tx
 
 # Each fragment's newest first by its own index, then the newest of those: the same cost at the 100,000th touchpoint.
 _TIMELINE: Final = """
-SELECT t.fragment, t.occurred_at, t.id, t.body
+SELECT t.fragment, t.occurred_at, t.id, t.body, t.sentiment
   FROM profiles p
  CROSS JOIN LATERAL unnest(p.members) AS m (fragment)
  CROSS JOIN LATERAL (
-        SELECT fragment, occurred_at, id, body FROM timeline
+        SELECT fragment, occurred_at, id, body, sentiment FROM timeline
          WHERE fragment = m.fragment
            AND (occurred_at, id) < ($2, $3)
            AND ($4::timestamptz IS NULL OR occurred_at >= $4)
@@ -80,7 +80,7 @@ class TimelineFilter:
 
 
 async def load_timeline(tx: Tx, profile_id: UUID, wanted: TimelineFilter, before: tuple[datetime, UUID], limit: int) -> list[Any]:
-    """(fragment, occurred_at, id, body) of the touchpoints before a place, newest first."""
+    """(fragment, occurred_at, id, body, sentiment) of the touchpoints before a place, newest first."""
     rows: list[Any] = await tx.fetch(_TIMELINE, profile_id, *before, wanted.since, wanted.channel, wanted.name, limit)
     return rows
 

@@ -145,6 +145,7 @@ TIMELINE = sa.Table(
     sa.Column("channel", sa.Text, nullable=False),
     sa.Column("name", sa.Text, nullable=False),
     sa.Column("body", sa.Text, nullable=False),
+    sa.Column("sentiment", sa.Text, nullable=True),
     sa.Index("ix_timeline_fragment", "fragment", sa.text("occurred_at DESC"), sa.text("id DESC")),
     comment="The journal: each touchpoint, the fragment it was folded in for ever, its place in the order of application",
 )
