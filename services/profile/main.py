@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+import msgspec
 from fastapi import FastAPI
 
 from libs.durable.outbox import PostgresOutbox
@@ -25,6 +26,7 @@ from services.profile.api.deps import ApiDeps
 from services.profile.api.reading import Reader
 from services.profile.consumer import GROUP, build_handlers
 from services.profile.domain.identity import Rules
+from services.profile.domain.lead import LeadStages
 from services.profile.handlers.apply_touchpoints import Applying
 from services.profile.handlers.fold_profiles import ProfileWork, fold_profiles
 from services.profile.handlers.regroup_profiles import Regrouping
@@ -123,6 +125,7 @@ def _build_api_deps(settings: Settings, runtime: Runtime, reader: Reader, outbox
         outbox=outbox,
         regrouping=regrouping,
         longest_stream_s=settings.longest_stream_s,
+        lead_stages=msgspec.toml.decode(settings.lead_stages.read_bytes(), type=LeadStages),
     )
 
 

@@ -181,7 +181,14 @@ KINDS = {
         push_id=SMALL_IDS,
     ),
     "lead": st.one_of(
-        _named(["Lead Captured"]), _named(["Lead Stage Changed"], stage=st.sampled_from([None, "lead", "customer"]))
+        _named(["Lead Captured"]),
+        _named(
+            ["Lead Stage Changed"],
+            stage=st.sampled_from([None, "lead", "customer"]),
+            owner=st.sampled_from([None, "grace", "alan", " ", True]),
+            note=st.sampled_from([None, "call back"]),
+        ),
+        st.just({"name": "Lead Stage Changed", "properties": {"owner": None}}),
     ),
 }
 

@@ -315,7 +315,20 @@ def find_lead(touchpoints: list[TouchpointRecorded]) -> dict[str, Any]:
     captured = tracked(touchpoints, "Lead Captured")
     if captured and not history:
         history = [{"stage": "lead", "since": show(captured[0].occurred_at)}]
-    return {**(history[0] if history else {"stage": None, "since": None}), "history": history[:20]}
+    return {**(history[0] if history else {"stage": None, "since": None}), "history": history[:20], **find_owner(touchpoints)}
+
+
+def find_owner(touchpoints: list[TouchpointRecorded]) -> dict[str, Any]:
+    handovers: list[dict[str, Any]] = []
+    holder = None
+    for touchpoint in tracked(touchpoints, "Lead Stage Changed"):
+        properties = properties_of(touchpoint)
+        owner, note = properties.get("owner", ""), properties.get("note")
+        if owner is None or (isinstance(owner, str) and owner.strip()):
+            said = note if isinstance(note, str) and note.strip() else None
+            handovers.append({"from": holder, "to": owner, "at": show(touchpoint.occurred_at), "note": said})
+            holder = owner
+    return {"owner": holder, "handovers": handovers[::-1][:20]}
 
 
 def list_accounts(touchpoints: list[TouchpointRecorded]) -> list[dict[str, Any]]:

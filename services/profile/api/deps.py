@@ -9,6 +9,7 @@ from libs.kit.db import Database
 from libs.kit.ids import IdFactory
 from libs.messaging.ports import Outbox, Publisher
 from services.profile.api.reading import Reader
+from services.profile.domain.lead import LeadStages
 from services.profile.handlers.regroup_profiles import Regrouping
 
 
@@ -31,3 +32,4 @@ class ApiDeps:
     outbox: Outbox
     regrouping: Regrouping
     longest_stream_s: float
+    lead_stages: LeadStages

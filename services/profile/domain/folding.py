@@ -8,7 +8,6 @@ from typing import Final
 from uuid import UUID
 
 import msgspec
-from msgspec import Raw, Struct
 
 from libs.orders.parts import fold_order, fold_refund, refund_key
 from libs.orders.statements import OrderStatement
@@ -35,7 +34,7 @@ from services.profile.domain.facts import (
     read_ticket,
     read_visits,
 )
-from services.profile.domain.lead import fold_capture, fold_stage, read_stage
+from services.profile.domain.lead import LeadWord, fold_capture, fold_owner, fold_stage, read_owner, read_stage
 from services.profile.domain.rows import RowBook
 from services.profile.domain.sessions import is_activity
 from services.profile.domain.state import (
@@ -58,19 +57,15 @@ from services.profile.domain.totals import FORMAT, Kind, Totals, decode_totals, 
 from services.profile.domain.touchpoint import Touchpoint
 from services.profile.domain.traits import Refused, Said, fold_said, keep_latest, merge_said, state_traits
 from services.profile.domain.usage import Usage, fold_own, is_own, merge_usages, name_device
-from services.profile.domain.values import ABSENT, NULL, to_micros
+from services.profile.domain.values import NULL, to_micros
 from services.profile.domain.view import ALL_PARTS, render_core
 
 Score = Callable[[str], str]
 """Sentiment of a text: -1 to 1, a decimal of at most 4 places. Pure, so that a redelivery scores alike."""
 
 
-class _Stage(Struct):
-    stage: Raw = ABSENT
-
-
 _answer = msgspec.json.Decoder(SurveyAnswer).decode
-_stage = msgspec.json.Decoder(_Stage).decode
+_lead_word = msgspec.json.Decoder(LeadWord).decode
 WITH_TOPS: Final = frozenset({"orders", "purchases", "carts", "stores"})
 """Parts of the view for which there may be something to ask; most touchpoints touch none of them."""
 _NOTHING_REFUSED: Final[Refused] = ()
@@ -255,12 +250,18 @@ class Folding:
                 fold_said(self._totals.surveys, *answer)
                 self.touched |= {"surveys", "support"}
         elif touchpoint.name == "Lead Stage Changed":
-            stage = read_stage(_stage(touchpoint.properties).stage, t_us, by)
-            if stage is not None:
-                fold_stage(opened.edit(LEAD), stage)
-                self.touched.add("lead")
+            self._fold_lead(opened, _lead_word(touchpoint.properties), t_us, by)
         elif touchpoint.name == "Lead Captured":
             fold_capture(opened.edit(LEAD), t_us)
+            self.touched.add("lead")
+
+    def _fold_lead(self, opened: OpenState, word: LeadWord, t_us: int, by: bytes) -> None:
+        stage, owner = read_stage(word.stage, t_us, by), read_owner(word, t_us, by)
+        if stage is not None:
+            fold_stage(opened.edit(LEAD), stage)
+        if owner is not None:
+            fold_owner(opened.edit(LEAD), owner)
+        if stage is not None or owner is not None:
             self.touched.add("lead")
 
     def _fold_history(self, opened: OpenState, told: Sequence[Said]) -> None:

@@ -57,6 +57,7 @@ VIEW_PATHS: Final = (
     | {
         "lead.stage",
         "lead.since",
+        "lead.owner",
     }
 )
 

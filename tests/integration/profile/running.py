@@ -32,6 +32,7 @@ from services.profile.api.app import create_profile_app
 from services.profile.api.deps import ApiDeps
 from services.profile.api.reading import Reader
 from services.profile.consumer import GROUP, build_handlers
+from services.profile.domain.lead import LeadStages
 from services.profile.handlers.regroup_profiles import Regrouping
 from services.profile.main import load_current
 from services.profile.store.commands import PostgresCommands
@@ -134,6 +135,11 @@ def make_balance(profile_id: UUID | str, version: int, balance: int, *, profile_
     return _encode(event, LOYALTY_EVENTS)
 
 
+STAGES = LeadStages(
+    start=("lead", "customer"), moves={"lead": ("sales-qualified",), "sales-qualified": ("lead", "customer"), "customer": ()}
+)
+
+
 @asynccontextmanager
 async def run_service(
     database: Database, *, env: str = "test", broker: FakeBroker | None = None, longest_stream_s: float = 60
@@ -166,7 +172,9 @@ async def run_service(
     )
     regrouping = Regrouping(applying, PostgresCommands())
     new_id = build_id_factory(clock)
-    deps = ApiDeps(database, publisher, reader, ACCESS, KEY, clock, new_id, env, "DE", outbox, regrouping, longest_stream_s)
+    deps = ApiDeps(
+        database, publisher, reader, ACCESS, KEY, clock, new_id, env, "DE", outbox, regrouping, longest_stream_s, STAGES
+    )
     app = create_profile_app(deps, Health(), clock)
     stop = asyncio.Event()
     upkeep = Upkeep(database, flusher, clock, 0.11)

@@ -49,7 +49,7 @@ def test_what_has_nothing_yet_is_present_with_zeros_and_nulls() -> None:
         },
         "attribution": {"first": nowhere, "last": nowhere},
         "consent": [],
-        "lead": {"stage": None, "since": None, "history": []},
+        "lead": {"stage": None, "since": None, "history": [], "owner": None, "handovers": []},
         "accounts": [],
     }
 
@@ -383,7 +383,8 @@ def test_the_latest_stage_stands() -> None:
         tracked(4, "Lead Captured", lead_source="fair", at=10),
     ]
     customer = {"stage": "customer", "since": "2026-03-01T12:05:00.000Z"}
-    assert fold(*told)["lead"] == {**customer, "history": [customer, {"stage": "lead", "since": "2026-03-01T12:03:00.000Z"}]}
+    history = [customer, {"stage": "lead", "since": "2026-03-01T12:03:00.000Z"}]
+    assert fold(*told)["lead"] == {**customer, "history": history, "owner": None, "handovers": []}
 
 
 def test_the_last_twenty_stages_are_kept_newest_first() -> None:
@@ -426,10 +427,32 @@ def test_what_was_folded_before_there_were_histories_keeps_its_last_answer_and_s
         assert shown == expected
 
 
+def test_the_latest_owner_has_the_lead_and_every_hand_over_says_from_whom_to_whom() -> None:
+    told = [
+        tracked(1, "Lead Stage Changed", owner="grace", at=1),
+        tracked(2, "Lead Stage Changed", owner="alan", note="on holiday", stage="sales-qualified", at=5),
+        tracked(3, "Lead Stage Changed", stage="opportunity", at=7),
+        tracked(4, "Lead Stage Changed", owner=None, at=3),
+    ]
+    lead = fold(*told)["lead"]
+    assert (lead["stage"], lead["owner"]) == ("opportunity", "alan")
+    assert lead["handovers"] == [
+        {"from": None, "to": "alan", "at": "2026-03-01T12:05:00.000Z", "note": "on holiday"},
+        {"from": "grace", "to": None, "at": "2026-03-01T12:03:00.000Z", "note": None},
+        {"from": None, "to": "grace", "at": "2026-03-01T12:01:00.000Z", "note": None},
+    ]
+
+
+def test_of_many_hand_overs_the_twenty_latest_are_shown_each_with_who_had_it_before() -> None:
+    told = [tracked(n, "Lead Stage Changed", owner=f"o{n}", at=n) for n in range(25)]
+    handovers = fold(*told)["lead"]["handovers"]
+    assert [(one["from"], one["to"]) for one in handovers] == [(f"o{n - 1}", f"o{n}") for n in range(24, 4, -1)]
+
+
 def test_a_captured_lead_is_one_until_another_stage_is_stated() -> None:
     told = [tracked(1, "Lead Captured", at=5), tracked(2, "Lead Captured", at=3)]
     captured = {"stage": "lead", "since": "2026-03-01T12:03:00.000Z"}
-    assert fold(*told)["lead"] == {**captured, "history": [captured]}
+    assert fold(*told)["lead"] == {**captured, "history": [captured], "owner": None, "handovers": []}
 
 
 def test_accounts_are_the_groups_named_each_trait_by_its_latest_word() -> None:
