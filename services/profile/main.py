@@ -126,6 +126,7 @@ def _build_api_deps(settings: Settings, runtime: Runtime, reader: Reader, outbox
         regrouping=regrouping,
         longest_stream_s=settings.longest_stream_s,
         lead_stages=msgspec.toml.decode(settings.lead_stages.read_bytes(), type=LeadStages),
+        consent_defaults=settings.platform.consent_defaults,
     )
 
 

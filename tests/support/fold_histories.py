@@ -132,6 +132,7 @@ def _consent() -> st.SearchStrategy[dict[str, Any]]:
         channel=st.sampled_from(["*", "email"]),
         status=st.sampled_from(["granted", "denied"]),
         wording_version=st.sampled_from([None, "v2"]),
+        proof=st.sampled_from([None, "form 1"]),
     )
     return st.builds(
         lambda said, early, source: {"name": "Consent Changed", "consent": said, "early": early, "source_id": source},

@@ -299,6 +299,9 @@ def list_consent(touchpoints: list[TouchpointRecorded]) -> list[dict[str, Any]]:
             shown = {"purpose": said.purpose, "channel": said.channel, "status": said.status, "at": show(at)}
             if said.wording_version is not None:
                 shown["wording_version"] = said.wording_version
+            shown["source"] = touchpoint.source_id
+            if said.proof is not None:
+                shown["proof"] = said.proof
             known = words.get((said.purpose, said.channel))
             if known is None or (at, touchpoint.id) > known[0]:
                 words[said.purpose, said.channel] = (at, touchpoint.id), shown

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from libs.consent import Defaults
 from libs.identity import IdentityKey
 from libs.kit.auth import Access
 from libs.kit.clock import Clock
@@ -33,3 +34,4 @@ class ApiDeps:
     regrouping: Regrouping
     longest_stream_s: float
     lead_stages: LeadStages
+    consent_defaults: Defaults

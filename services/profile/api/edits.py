@@ -77,7 +77,15 @@ _encode = msgspec.json.Encoder().encode
 class Consent(StrictModel):
     model_config = ConfigDict(
         json_schema_extra={
-            "examples": [{"purpose": "marketing", "channel": "email", "status": "granted", "wording_version": "2026-01"}]
+            "examples": [
+                {
+                    "purpose": "marketing",
+                    "channel": "email",
+                    "status": "granted",
+                    "wording_version": "2026-01",
+                    "proof": "form 17",
+                }
+            ]
         }
     )
 
@@ -85,6 +93,7 @@ class Consent(StrictModel):
     channel: Annotated[str, Field(max_length=100, pattern=rf"^\*$|{_WORD}", description="`*`: every channel.")] = "*"
     status: Literal["granted", "denied"]
     wording_version: Annotated[str | None, Field(max_length=100)] = None
+    proof: Annotated[str | None, Field(max_length=500, description="How it can be shown that this was said.")] = None
 
 
 class LeadChange(StrictModel):

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Query, Request, Response
 from msgspec import Raw
 from pydantic import BaseModel, Field
 
+from libs.consent import decide
 from libs.durable.cursors import DEFAULT_LIMIT, MAX_LIMIT, Page, decode_cursor, encode_cursor
 from libs.identity import EXTERNAL, STRENGTH
 from libs.kit.auth import Principal
@@ -19,7 +20,7 @@ from libs.kit.http import StrictModel, requires
 from libs.kit.times import from_micros, parse_utc, to_micros
 from services.profile.api.deps import ApiDeps
 from services.profile.api.reading import Found, build_wait
-from services.profile.api.shapes import show_history, show_origin, show_refusal, show_touchpoint
+from services.profile.api.shapes import show_consent, show_history, show_origin, show_refusal, show_touchpoint
 from services.profile.domain.provenance import trace_traits
 from services.profile.domain.search import compute_name_keys, compute_trait_key, has_name, has_trait, split_name
 from services.profile.errors import ProfileNotFound
@@ -31,6 +32,7 @@ from services.profile.store.timeline import (
     LAST_ID,
     TimelineFilter,
     find_by_traits,
+    load_consents,
     load_history,
     load_refusals,
     load_timeline,
@@ -45,6 +47,30 @@ _ORIGIN = {
     "touchpoint_id": "5b1f0e0a-6c1d-8a54-9d8e-0d4f6f2f7f10",
     "source": "dev-server",
     "fragment": "0f17f1f0-a6d7-8201-a6de-b40723a8f9af",
+}
+_WORD = {"purpose": "marketing", "channel": "email", "status": "granted", "wording_version": "2026-01", "proof": "form 17"}
+_CONSENT = {
+    "touchpoint_id": "5b1f0e0a-6c1d-8a54-9d8e-0d4f6f2f7f10",
+    "name": "Consent Changed",
+    "at": "2026-01-01T00:00:00.000Z",
+    "received_at": "2026-01-01T00:00:00.120Z",
+    "source": "profile-api",
+    "fragment": "0f17f1f0-a6d7-8201-a6de-b40723a8f9af",
+    "words": [_WORD],
+}
+_EFFECTIVE = {
+    "purpose": "marketing",
+    "channel": "email",
+    "status": "granted",
+    "because": "word",
+    "country": "*",
+    "word": {**_WORD, "at": "2026-01-01T00:00:00.000Z", "source": "profile-api"},
+}
+_CONSENTS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "Newest first",
+        "content": {"application/json": {"example": {"items": [_CONSENT], "next_cursor": None, "effective": _EFFECTIVE}}},
+    }
 }
 _TRAITS: dict[int | str, dict[str, Any]] = {
     200: {"description": "By name", "content": {"application/json": {"example": {"items": [_ORIGIN], "next_cursor": None}}}}
@@ -75,6 +101,27 @@ class TimelineQuery(BaseModel):
     cursor: str | None = None
     wait_for: str | None = None
     wait_ms: str | None = None
+
+
+class ConsentQuery(BaseModel):
+    purpose: Annotated[str | None, Field(description="Only words on this purpose.")] = None
+    channel: Annotated[str | None, Field(description="Only words on this channel; with a purpose, `effective` answers too.")] = (
+        None
+    )
+    limit: Annotated[int, Field(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT
+    cursor: str | None = None
+    wait_for: str | None = None
+    wait_ms: str | None = None
+
+
+class _Shown(msgspec.Struct):
+    """Of a view what consent is decided by."""
+
+    consent: list[dict[str, Any]] = []
+    traits: dict[str, Any] = {}
+
+
+_shown = msgspec.json.Decoder(_Shown)
 
 
 def build_lists_router(deps: ApiDeps) -> APIRouter:
@@ -125,6 +172,27 @@ def _add_profile_lists(router: APIRouter, deps: ApiDeps) -> None:
             sources = await load_sources(connection, origins)
         items = [show_origin(one, sources.get(one.touchpoint_id)) for one in origins]
         return answer_page(items, None, _list_headers(found, "traits"))
+
+    @router.get("/profiles/{ref}/consent", responses=_CONSENTS)
+    async def list_consent(ref: str, _: Reads, query: Annotated[ConsentQuery, Query()]) -> Response:
+        """Every word that was ever said of consent, newest first: an append-only history with source, wording and proof.
+
+        `effective` answers for the purpose and channel asked for, and why: the `word` that decides, the latest of the channel's
+        own and `*`; or, where nobody said anything, what silence means in the customer's `country` (`RAPPORT_CONSENT_DEFAULTS`).
+        """
+        before = decode_cursor(query.cursor, from_micros, UUID) if query.cursor else (END_OF_TIME, LAST_ID)
+        found = await deps.reader.get(ref, build_wait(query.wait_for, query.wait_ms, None))
+        async with deps.database.connection() as connection:
+            rows = await load_consents(connection, found.profile.id, (before[0], before[1]), query.limit + 1)
+        last = rows[query.limit - 1] if len(rows) > query.limit else None
+        items = [show_consent(row, query.purpose, query.channel) for row in rows[: query.limit]]
+        effective = _decide(found.profile, query.purpose, query.channel, deps) if query.purpose and query.channel else None
+        page = {
+            "items": [one for one in items if one.words],
+            "next_cursor": encode_cursor((to_micros(last[1]), last[2])) if last else None,
+            "effective": effective,
+        }
+        return Response(_encode(page), media_type="application/json", headers=_list_headers(found, "consent"))
 
     @router.get("/profiles/{ref}/history")
     async def list_history(
@@ -178,6 +246,19 @@ def _add_searches(router: APIRouter, deps: ApiDeps) -> None:
         else:
             profiles, last = await _find_page(deps, traits, after, limit)
         return answer_page(_show(profiles, traits), (last,) if last is not None else None, headers)
+
+
+def _decide(profile: StoredProfile, purpose: str, channel: str, deps: ApiDeps) -> dict[str, Any]:
+    shown = _shown.decode(b"{%b}" % profile.core)
+    decided = decide(shown.consent, purpose, channel, shown.traits, deps.consent_defaults)
+    return {
+        "purpose": purpose,
+        "channel": channel,
+        "status": decided.status,
+        "because": "default" if decided.word is None else "word",
+        "country": decided.country,
+        "word": decided.word,
+    }
 
 
 async def _find_by_text(

@@ -8,8 +8,9 @@ import msgspec
 from msgspec import Raw
 
 from libs.events.codec import decoder_for
-from libs.events.touchpoints import TouchpointRecorded
-from libs.kit.times import format_utc, from_micros
+from libs.events.touchpoints import ConsentStatement, TouchpointRecorded
+from libs.kit.times import format_utc, from_micros, to_micros
+from services.profile.domain.consent import compute_word_time
 from services.profile.domain.provenance import Origin
 
 _touchpoint = decoder_for(TouchpointRecorded)
@@ -43,6 +44,21 @@ class TimelineItem(msgspec.Struct, omit_defaults=True, kw_only=True):
     flags: tuple[str, ...] = ()
     context: Raw | None = None
     sentiment: Raw | None = None
+
+
+class ConsentItem(msgspec.Struct, kw_only=True):
+    """What one touchpoint said of consent: its `words` have purpose, channel, status, and wording version and proof where said.
+
+    `at` is the time the words count from.
+    """
+
+    touchpoint_id: UUID
+    name: str
+    at: str
+    received_at: str
+    source: str
+    fragment: UUID
+    words: list[ConsentStatement]
 
 
 class TraitItem(msgspec.Struct, kw_only=True):
@@ -122,6 +138,22 @@ def show_touchpoint(row: Any, *, with_context: bool) -> TimelineItem:
         flags=touchpoint.flags,
         context=touchpoint.context if with_context else None,
         sentiment=Raw(sentiment.encode()) if sentiment is not None else None,
+    )
+
+
+def show_consent(row: Any, purpose: str | None, channel: str | None) -> ConsentItem:
+    """A row of `load_consents`, with those of its words that are asked for."""
+    fragment, _, _, body, _ = row
+    touchpoint = _touchpoint.decode(body)
+    words = [one for one in touchpoint.consent if purpose in (None, one.purpose) and channel in (None, one.channel)]
+    return ConsentItem(
+        touchpoint_id=touchpoint.id,
+        name=touchpoint.name,
+        at=format_utc(from_micros(compute_word_time(to_micros(touchpoint.occurred_at), touchpoint))),
+        received_at=format_utc(touchpoint.received_at),
+        source=touchpoint.source_id,
+        fragment=fragment,
+        words=words,
     )
 
 

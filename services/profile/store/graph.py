@@ -107,7 +107,7 @@ INSERT INTO trait_keys (profile_id, keys)
 SELECT n.profile_id, n.keys::bigint[] FROM unnest($1::uuid[], $2::text[]) AS n (profile_id, keys)
     ON CONFLICT (profile_id) DO UPDATE SET keys = excluded.keys WHERE trait_keys.keys <> excluded.keys
 """
-_TIMELINE_COLUMNS: Final = ("fragment", "occurred_at", "id", "applied", "channel", "name", "body", "sentiment")
+_TIMELINE_COLUMNS: Final = ("fragment", "occurred_at", "id", "applied", "channel", "name", "body", "sentiment", "consents")
 
 _nodes = msgspec.msgpack.Decoder(list[Node], dec_hook=read_id)
 _encode_json = msgspec.json.Encoder().encode
@@ -255,6 +255,7 @@ class PostgresGraph:
                 entry.touchpoint.name,
                 entry.body.decode(),
                 None if entry.sentiment is None else _encode_json(entry.sentiment).decode(),
+                bool(entry.touchpoint.consent),
             )
             for entry in entries
         ]

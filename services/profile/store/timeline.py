@@ -9,7 +9,7 @@ from uuid import UUID
 from libs.kit.db import Tx
 
 # Each fragment's newest first by its own index, then the newest of those: the same cost at the 100,000th touchpoint.
-_TIMELINE: Final = """
+_ENTRIES: Final = """
 SELECT t.fragment, t.occurred_at, t.id, t.body, t.sentiment
   FROM profiles p
  CROSS JOIN LATERAL unnest(p.members) AS m (fragment)
@@ -20,10 +20,13 @@ SELECT t.fragment, t.occurred_at, t.id, t.body, t.sentiment
            AND ($4::timestamptz IS NULL OR occurred_at >= $4)
            AND ($5::text IS NULL OR channel = $5)
            AND ($6::text IS NULL OR name = $6)
+           AND {only}
          ORDER BY occurred_at DESC, id DESC LIMIT $7) t
  WHERE p.id = $1
  ORDER BY t.occurred_at DESC, t.id DESC LIMIT $7
 """
+_TIMELINE: Final = _ENTRIES.format(only="true")
+_CONSENTS: Final = _ENTRIES.format(only="consents")
 # What a profile shared before a merge or a split is its own past; what the other part did afterwards isn't.
 _HISTORY: Final = """
 WITH RECURSIVE tree (id, until) AS (
@@ -82,6 +85,12 @@ class TimelineFilter:
 async def load_timeline(tx: Tx, profile_id: UUID, wanted: TimelineFilter, before: tuple[datetime, UUID], limit: int) -> list[Any]:
     """(fragment, occurred_at, id, body, sentiment) of the touchpoints before a place, newest first."""
     rows: list[Any] = await tx.fetch(_TIMELINE, profile_id, *before, wanted.since, wanted.channel, wanted.name, limit)
+    return rows
+
+
+async def load_consents(tx: Tx, profile_id: UUID, before: tuple[datetime, UUID], limit: int) -> list[Any]:
+    """As `load_timeline`, but only what says something of consent."""
+    rows: list[Any] = await tx.fetch(_CONSENTS, profile_id, *before, None, None, None, limit)
     return rows
 
 

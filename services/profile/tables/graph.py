@@ -146,7 +146,16 @@ TIMELINE = sa.Table(
     sa.Column("name", sa.Text, nullable=False),
     sa.Column("body", sa.Text, nullable=False),
     sa.Column("sentiment", sa.Text, nullable=True),
+    sa.Column("consents", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Index("ix_timeline_fragment", "fragment", sa.text("occurred_at DESC"), sa.text("id DESC")),
+    # What was ever said of consent, without what lies between: the journal is its history, and nothing in it is changed.
+    sa.Index(
+        "ix_timeline_consents",
+        "fragment",
+        sa.text("occurred_at DESC"),
+        sa.text("id DESC"),
+        postgresql_where=sa.text("consents"),
+    ),
     comment="The journal: each touchpoint, the fragment it was folded in for ever, its place in the order of application",
 )
 FACETS = sa.Table(

@@ -10,6 +10,7 @@ from uuid import UUID
 import httpx
 from fastapi import FastAPI
 
+from libs.consent import Defaults
 from libs.durable.outbox import PostgresOutbox
 from libs.events import codec
 from libs.events.envelope import Outgoing
@@ -135,6 +136,7 @@ def make_balance(profile_id: UUID | str, version: int, balance: int, *, profile_
     return _encode(event, LOYALTY_EVENTS)
 
 
+DEFAULTS: Defaults = {"US": "granted"}
 STAGES = LeadStages(
     start=("lead", "customer"), moves={"lead": ("sales-qualified",), "sales-qualified": ("lead", "customer"), "customer": ()}
 )
@@ -173,7 +175,7 @@ async def run_service(
     regrouping = Regrouping(applying, PostgresCommands())
     new_id = build_id_factory(clock)
     deps = ApiDeps(
-        database, publisher, reader, ACCESS, KEY, clock, new_id, env, "DE", outbox, regrouping, longest_stream_s, STAGES
+        database, publisher, reader, ACCESS, KEY, clock, new_id, env, "DE", outbox, regrouping, longest_stream_s, STAGES, DEFAULTS
     )
     app = create_profile_app(deps, Health(), clock)
     stop = asyncio.Event()

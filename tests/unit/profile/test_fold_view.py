@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from libs.consent import DENIED, decide
 from libs.events.touchpoints import Campaign, ConsentStatement, TouchpointRecorded
-from services.profile.domain.consent import EVERY_CHANNEL, Consent, effective_consent, latest_consent_us
 from services.profile.domain.state import encode_packed
 from services.profile.domain.totals import Totals
 from tests.builders.touchpoints import START, make_fragment, make_touchpoint
@@ -330,8 +330,9 @@ def test_consent_is_by_purpose_and_channel_and_the_latest_t_wins() -> None:
             "status": "denied",
             "at": "2026-03-01T12:05:00.000Z",
             "wording_version": "v3",
+            "source": "shop",
         },
-        {"purpose": "marketing", "channel": "*", "status": "granted", "at": "2026-03-01T12:01:00.000Z"},
+        {"purpose": "marketing", "channel": "*", "status": "granted", "at": "2026-03-01T12:01:00.000Z", "source": "shop"},
     ]
 
 
@@ -353,23 +354,22 @@ def test_the_t_of_a_command_stands() -> None:
     assert fold(told)["consent"][0]["at"] == "2026-03-01T12:05:00.000Z"
 
 
-def test_effective_is_the_latest_of_the_channels_own_word_and_the_one_for_all() -> None:
-    def said(t_us: int, by: int, status: Any) -> Consent:
-        return Consent(t_us, bytes([by]) * 16, status)
+def test_a_word_tells_its_source_wording_and_proof() -> None:
+    (entry,) = fold(consenting(1, 0, ConsentStatement("marketing", "email", "granted", "v2", "form 17")))["consent"]
+    assert (entry["source"], entry["wording_version"], entry["proof"]) == ("shop", "v2", "form 17")
 
-    def effective(own: Consent | None, general: Consent | None) -> str | None:
-        entries = {"email": own, EVERY_CHANNEL: general}
-        return effective_consent(
-            {"marketing": {channel: word for channel, word in entries.items() if word}}, "marketing", "email"
-        )
 
-    assert effective(None, None) is None
-    assert effective(None, said(1, 1, "granted")) == "granted"
-    assert effective(said(2, 1, "denied"), said(1, 9, "granted")) == "denied"
-    assert effective(said(2, 1, "denied"), said(2, 2, "granted")) == "granted"
-    assert effective(said(2, 2, "denied"), said(2, 2, "granted")) == "denied"
-    assert effective_consent({}, "research", "email") is None
-    assert latest_consent_us({"marketing": {"email": said(7, 1, "denied"), "*": said(3, 1, "denied")}}) == 7
+def test_the_order_of_the_view_decides_as_the_words_do() -> None:
+    told = [
+        consenting(1, 5, ConsentStatement("marketing", "*", "granted")),
+        consenting(2, 5, ConsentStatement("marketing", "email", "denied")),
+        consenting(3, 9, ConsentStatement("research", "*", "denied"), ConsentStatement("research", "email", "granted")),
+    ]
+    entries = fold(*told)["consent"]
+    # At one time the greater touchpoint id has the last word; of one touchpoint the more special word counts.
+    assert decide(entries, "marketing", "email", {}, DENIED).status == "denied"
+    assert decide(entries, "marketing", "sms", {}, DENIED).status == "granted"
+    assert decide(entries, "research", "email", {}, DENIED).status == "granted"
 
 
 # Lead and accounts
