@@ -1,4 +1,4 @@
-"""The folded view of a profile, told again from the written meanings with none of the service's code.
+"""The folded view of a profile, told again from the written meanings with none of the service's code but how names are cleansed.
 
 Keeps every touchpoint and computes everything anew, sorted by (t, touchpoint id), in fractions. Slow and plain on purpose:
 what it says is what the profile service must say, however touchpoints came, were batched, or profiles were merged.
@@ -20,6 +20,7 @@ from typing import Any
 
 from libs.events.touchpoints import TouchpointRecorded
 from libs.identity import normalise
+from services.profile.domain.cleansing import CLEANSED, cleanse
 from tests.support.profile_activity import count_activity
 from tests.support.profile_orders import (
     count_carts,
@@ -179,7 +180,14 @@ def stated_traits(touchpoint: TouchpointRecorded, refused: Refused) -> dict[str,
             stated[kind] = accepted[0]
     if ("loyalty_card", stated.get("loyalty_card")) in refused:
         del stated["loyalty_card"]
-    return stated
+    return clean_traits(stated)
+
+
+def clean_traits(stated: dict[str, Any]) -> dict[str, Any]:
+    """By the service's own function, whose meaning has tests of its own."""
+    sent = {name: json.dumps(value).encode() for name, value in stated.items()}
+    clean = {name: cleanse(name, value) if name in CLEANSED else value for name, value in sent.items()}
+    return {name: json.loads(value) for name, value in clean.items() if value is not None}
 
 
 def snake(traits: dict[str, Any]) -> dict[str, Any]:

@@ -41,8 +41,9 @@ from services.profile.store.views import load_by_id, load_page
 
 _TRAIT = "trait."
 _ORIGIN = {
-    "name": "plan",
-    "value": "gold",
+    "name": "first_name",
+    "value": "Ada",
+    "original": " ADA",
     "at": "2026-01-01T00:00:00.000Z",
     "touchpoint_id": "5b1f0e0a-6c1d-8a54-9d8e-0d4f6f2f7f10",
     "source": "dev-server",

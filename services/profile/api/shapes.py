@@ -62,7 +62,7 @@ class ConsentItem(msgspec.Struct, kw_only=True):
 
 
 class TraitItem(msgspec.Struct, kw_only=True):
-    """A trait as the view shows it, and who said so when."""
+    """A trait as the view shows it, and who said so when; `original` is what they sent, where it was cleansed."""
 
     name: str
     value: Raw
@@ -70,6 +70,7 @@ class TraitItem(msgspec.Struct, kw_only=True):
     touchpoint_id: UUID
     source: str | None
     fragment: UUID
+    original: Raw | None
 
 
 class HistoryItem(msgspec.Struct, kw_only=True):
@@ -165,6 +166,7 @@ def show_origin(origin: Origin, source: str | None) -> TraitItem:
         touchpoint_id=origin.touchpoint_id,
         source=source,
         fragment=origin.fragment,
+        original=None if origin.original is None else Raw(origin.original),
     )
 
 

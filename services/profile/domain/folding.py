@@ -14,6 +14,7 @@ from libs.orders.statements import OrderStatement
 from services.profile.domain.accounts import fold_group
 from services.profile.domain.activity import ActivityBook
 from services.profile.domain.attribution import fold_visit, read_visit
+from services.profile.domain.cleansing import CLEANSED, cleanse
 from services.profile.domain.consent import fold_consents
 from services.profile.domain.facts import (
     CART_NAMES,
@@ -199,7 +200,10 @@ class Folding:
         if stated:
             traits = opened.edit(TRAITS)
             for name, value in stated.items():
-                fold_said(traits, name, Said(t_us, by, None if value == NULL else value))
+                clean = cleanse(name, value) if name in CLEANSED else value
+                if clean is not None:
+                    original = None if clean == value else value
+                    fold_said(traits, name, Said(t_us, by, None if clean == NULL else clean, original))
             self.touched.add("traits")
 
     def _fold_order(self, fragment: UUID, statement: OrderStatement, touchpoint: Touchpoint, t_us: int) -> None:
