@@ -110,6 +110,13 @@ class LeadMoveNotAllowed(Conflict):
     title: ClassVar[str] = "The lead can't move there"
 
 
+class TooManyToSort(Invalid):
+    """More profiles match than are sorted by what moves with every touchpoint."""
+
+    code: ClassVar[str] = "too_many_to_sort"
+    title: ClassVar[str] = "Too many matches to sort"
+
+
 class TooManyStreams(TooManyRequests):
     """As many streams of all views run in this process as it allows at once."""
 

@@ -13,6 +13,7 @@ from libs.kit.db import Tx
 from services.profile.domain.accounts import Grouped
 from services.profile.domain.graph import EpochOpened, Graph, Group, Node
 from services.profile.domain.regrouping import Together
+from services.profile.domain.search import SearchKeys
 from services.profile.domain.views import NO_IDENTIFIERS, FacetRow
 
 ProfileGroup = Group[TouchpointRecorded]
@@ -110,8 +111,8 @@ class GraphStore(Protocol):
 
     async def append_timeline(self, tx: Tx, entries: Sequence[TimelineEntry]) -> None: ...
 
-    async def index_traits(self, tx: Tx, keys: Mapping[UUID, Sequence[int]]) -> None:
-        """Replace what a profile is found by; an empty sequence takes it out."""
+    async def index_traits(self, tx: Tx, keys: Mapping[UUID, SearchKeys | tuple[()]]) -> None:
+        """Replace what a profile is found by, where that changed; an empty tuple takes it out."""
         ...
 
 

@@ -1,6 +1,5 @@
 """Lists: a profile's timeline and history, many profiles at once, search, refusals."""
 
-import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -13,17 +12,15 @@ from pydantic import BaseModel, Field
 
 from libs.consent import decide
 from libs.durable.cursors import DEFAULT_LIMIT, MAX_LIMIT, Page, decode_cursor, encode_cursor
-from libs.identity import EXTERNAL, STRENGTH
 from libs.kit.auth import Principal
 from libs.kit.errors import FieldError, Invalid
 from libs.kit.http import StrictModel, requires
 from libs.kit.times import from_micros, parse_utc, to_micros
 from services.profile.api.deps import ApiDeps
 from services.profile.api.reading import Found, build_wait
+from services.profile.api.searching import Search, decode_place, find_all, find_by_id, find_sorted
 from services.profile.api.shapes import show_consent, show_history, show_origin, show_refusal, show_touchpoint
 from services.profile.domain.provenance import trace_traits
-from services.profile.domain.search import compute_name_keys, compute_trait_key, has_name, has_trait, split_name
-from services.profile.errors import ProfileNotFound
 from services.profile.handlers.tell_profiles import render_stored
 from services.profile.ports import StoredProfile
 from services.profile.store.provenance import load_member_states, load_sources
@@ -31,13 +28,11 @@ from services.profile.store.timeline import (
     END_OF_TIME,
     LAST_ID,
     TimelineFilter,
-    find_by_traits,
     load_consents,
     load_history,
     load_refusals,
     load_timeline,
 )
-from services.profile.store.views import load_by_id, load_page
 
 _TRAIT = "trait."
 _ORIGIN = {
@@ -73,11 +68,23 @@ _CONSENTS: dict[int | str, dict[str, Any]] = {
         "content": {"application/json": {"example": {"items": [_CONSENT], "next_cursor": None, "effective": _EFFECTIVE}}},
     }
 }
+_FOUND: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "Views",
+        "content": {
+            "application/json": {
+                "example": {
+                    "items": [{"id": "5b1f0e0a-6c1d-8a54-9d8e-0d4f6f2f7f10", "version": 42, "traits": {"first_name": "Ada"}}],
+                    "next_cursor": None,
+                }
+            }
+        },
+    }
+}
 _TRAITS: dict[int | str, dict[str, Any]] = {
     200: {"description": "By name", "content": {"application/json": {"example": {"items": [_ORIGIN], "next_cursor": None}}}}
 }
 LAST_APPLIED = (1 << 63) - 1
-_LONGEST_QUERY = 1000
 _LAST_REASON = "\U0010ffff"
 _encode = msgspec.json.Encoder().encode
 
@@ -98,6 +105,32 @@ class TimelineQuery(BaseModel):
     since: Annotated[str | None, Field(alias="from", description="Inclusive.")] = None
     until: Annotated[str | None, Field(alias="to", description="Exclusive.")] = None
     include: Annotated[Literal["context"] | None, Field(description="Also the context as sent.")] = None
+    limit: Annotated[int, Field(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT
+    cursor: str | None = None
+    wait_for: str | None = None
+    wait_ms: str | None = None
+
+
+class SearchQuery(BaseModel):
+    q: Annotated[
+        str | None,
+        Field(
+            max_length=1000,
+            description="A profile id, an identifier's value (e-mail, phone, …) or `kind:value`, exact; or how the words of "
+            "a name begin, each with at least 2 letters: `ada lov`.",
+            examples=["ada lov"],
+        ),
+    ] = None
+    fuzzy: Annotated[bool, Field(description="A word of `q` may also be a name's but for one slip: `jonh smiht`.")] = False
+    sort: Annotated[
+        str | None,
+        Field(
+            pattern=r"^-?(name|first_seen_at|last_seen_at|orders|net\.[A-Z]{3})$",
+            description="`name`, `first_seen_at`, `last_seen_at`, `orders` or `net.EUR`; `-` in front: descending. Without `q` "
+            "or a trait only `name`, of those who have one; the others sort up to 2000 matches, of more 422 `too_many_to_sort`.",
+            examples=["-last_seen_at"],
+        ),
+    ] = None
     limit: Annotated[int, Field(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT
     cursor: str | None = None
     wait_for: str | None = None
@@ -213,40 +246,25 @@ def _add_searches(router: APIRouter, deps: ApiDeps) -> None:
     @router.post("/profiles/batch")
     async def read_batch(body: BatchRequest, _: Reads) -> Response:
         """Up to 500 profiles at once, in the order asked for; `profile` is null where nobody answers to the reference."""
-        found = await _find_all(deps, body.refs)
+        found = await find_all(deps, body.refs)
         items = [
             {"ref": ref, "profile": Raw(render_stored(profile)) if profile is not None else None}
             for ref, profile in zip(body.refs, found, strict=True)
         ]
         return answer_page(items, None, {})
 
-    @router.get("/profiles")
-    async def search_profiles(
-        request: Request,
-        _: Reads,
-        q: Annotated[
-            str | None,
-            Query(
-                max_length=_LONGEST_QUERY,
-                description="A profile id, an identifier's value (e-mail, phone, …) or `kind:value`, exact; or how the words of "
-                "a name begin, each with at least 2 letters: `ada lov`.",
-                examples=["ada lov"],
-            ),
-        ] = None,
-        limit: Limit = DEFAULT_LIMIT,
-        cursor: Cursor = None,
-        wait_for: WaitFor = None,
-        wait_ms: WaitMs = None,
-    ) -> Response:
-        """Profiles by identifier or name (`q`) and by traits (`trait.country=DE`, exact); without either all. Sorted by id."""
-        headers = await deps.reader.wait(build_wait(wait_for, wait_ms, None))
-        after = decode_cursor(cursor, UUID)[0] if cursor else UUID(int=0)
+    @router.get("/profiles", responses=_FOUND)
+    async def search_profiles(request: Request, _: Reads, query: Annotated[SearchQuery, Query()]) -> Response:
+        """Profiles by identifier or name (`q`) and by traits (`trait.country=DE`), else all. Sorted by id, or by `sort`."""
+        headers = await deps.reader.wait(build_wait(query.wait_for, query.wait_ms, None))
         traits = {name.removeprefix(_TRAIT): value for name, value in request.query_params.items() if name.startswith(_TRAIT)}
-        if q is not None:
-            profiles, last = await _find_by_text(deps, q, traits, after, limit)
+        search = Search(query.q, traits, fuzzy=query.fuzzy)
+        place = decode_place(query.cursor, query.sort)
+        if query.sort is None:
+            found = await find_by_id(deps, search, place, query.limit)
         else:
-            profiles, last = await _find_page(deps, traits, after, limit)
-        return answer_page(_show(profiles, traits), (last,) if last is not None else None, headers)
+            found = await find_sorted(deps, search, query.sort, place, query.limit)
+        return answer_page([Raw(view) for view in found.views], found.last, headers)
 
 
 def _decide(profile: StoredProfile, purpose: str, channel: str, deps: ApiDeps) -> dict[str, Any]:
@@ -260,65 +278,6 @@ def _decide(profile: StoredProfile, purpose: str, channel: str, deps: ApiDeps) -
         "country": decided.country,
         "word": decided.word,
     }
-
-
-async def _find_by_text(
-    deps: ApiDeps, text: str, traits: dict[str, str], after: UUID, limit: int
-) -> tuple[Sequence[StoredProfile], UUID | None]:
-    """A page by id of those who are known by the identifier or have such a name, and the last id where there are more."""
-    found = {profile.id: profile for profile in await find_by_identifier(deps, text) if profile.id > after}
-    words = split_name(text)
-    keys = compute_name_keys(words)
-    last = None
-    if keys:
-        keys += [compute_trait_key(name, value) for name, value in traits.items()]
-        async with deps.database.connection() as connection:
-            ids = await find_by_traits(connection, keys, after, limit + 1)
-            named = await load_by_id(connection, ids[:limit])
-        last = ids[limit - 1] if len(ids) > limit else None
-        found |= {id_: profile for id_, profile in named.items() if has_name(render_stored(profile), words)}
-    page = sorted(id_ for id_ in found if last is None or id_ <= last)
-    if len(page) > limit:
-        last = page[limit - 1]
-    return [found[id_] for id_ in page[:limit]], last
-
-
-async def _find_page(
-    deps: ApiDeps, traits: dict[str, str], after: UUID, limit: int
-) -> tuple[Sequence[StoredProfile], UUID | None]:
-    """A page by id, and the last id where there are more."""
-    async with deps.database.connection() as connection:
-        if not traits:
-            page = await load_page(connection, after, limit + 1)
-            return page[:limit], page[limit - 1].id if len(page) > limit else None
-        keys = [compute_trait_key(name, value) for name, value in traits.items()]
-        ids = await find_by_traits(connection, keys, after, limit + 1)
-        found = await load_by_id(connection, ids[:limit])
-    return [found[id_] for id_ in ids[:limit] if id_ in found], ids[limit - 1] if len(ids) > limit else None
-
-
-async def _find_all(deps: ApiDeps, refs: Sequence[str]) -> list[StoredProfile | None]:
-    """The reads go together; what is no reference is nobody."""
-
-    async def find(ref: str) -> StoredProfile | None:
-        try:
-            return await deps.reader.find(ref)
-        except ProfileNotFound:
-            return None
-
-    return await asyncio.gather(*map(find, refs))
-
-
-async def find_by_identifier(deps: ApiDeps, text: str) -> list[StoredProfile]:
-    """Everybody known by the value under any standard kind, or by the reference it is."""
-    refs = [text, *(f"{kind}:{text}" for kind in STRENGTH if kind != EXTERNAL)]
-    found = await _find_all(deps, refs)
-    return list({profile.id: profile for profile in found if profile is not None}.values())
-
-
-def _show(profiles: Sequence[StoredProfile], traits: dict[str, str]) -> list[Raw]:
-    views = [render_stored(profile) for profile in profiles]
-    return [Raw(view) for view in views if all(has_trait(view, name, value) for name, value in traits.items())]
 
 
 def _list_headers(found: Found, name: str) -> dict[str, str]:

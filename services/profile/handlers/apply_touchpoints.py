@@ -18,7 +18,7 @@ from libs.messaging.ports import BatchResult
 from services.profile.domain.accounts import collect_grouped
 from services.profile.domain.identity import Rules
 from services.profile.domain.messages import choose_last, render_last_message
-from services.profile.domain.search import compute_trait_keys
+from services.profile.domain.search import SearchKeys, compute_trait_keys
 from services.profile.domain.texts import read_text_to_score
 from services.profile.domain.views import compare_facets, render_facets
 from services.profile.handlers.fold_profiles import ProfileWork
@@ -212,8 +212,10 @@ async def _write(tx: Tx, groups: Sequence[ProfileGroup], batch: _Batch, applying
     await store.save_profiles(tx, rows, moment.now)
     await store.save_graph(tx, graph, moment.now)
     await store.append_timeline(tx, _list_timeline(groups, told, batch.sentiments))
-    keys = {group.id: compute_trait_keys(group.core) for group in groups if "traits" in group.parts}
-    keys.update({gone.id: [] for group in groups for gone in group.absorbed})
+    keys: dict[UUID, SearchKeys | tuple[()]] = {
+        group.id: compute_trait_keys(group.core) for group in groups if "traits" in group.parts
+    }
+    keys.update({gone.id: () for group in groups for gone in group.absorbed})
     if keys:
         await store.index_traits(tx, keys)
     applied = [one for group in groups for one in group.applied]

@@ -15,6 +15,7 @@ from libs.kit.db import Tx
 from libs.kit.ids import read_id
 from libs.kit.times import from_micros
 from services.profile.domain.graph import EpochOpened, Group, Node
+from services.profile.domain.search import SearchKeys
 from services.profile.ports import Located, NewFragment, ProfileGraph, ProfileGroup, ProfileRow, TimelineEntry
 
 _INSERT_TOUCHPOINTS: Final = (
@@ -102,6 +103,14 @@ SELECT n.address, n.fragment, n.epoch, 'shared_device', n.touchpoint_id, n.appli
        touchpoint_id = excluded.touchpoint_id, applied = excluded.applied, at = excluded.at
 """
 _DROP_TRAITS: Final = "DELETE FROM trait_keys WHERE profile_id = ANY($1::uuid[])"
+_DROP_NAMES: Final = "DELETE FROM names WHERE profile_id = ANY($1::uuid[])"
+# Names change seldom: whose stay as they are cost a look and no write.
+_INDEX_NAMES: Final = """
+INSERT INTO names (profile_id, name, keys)
+SELECT n.profile_id, n.name, n.keys::bigint[] FROM unnest($1::uuid[], $2::text[], $3::text[]) AS n (profile_id, name, keys)
+    ON CONFLICT (profile_id) DO UPDATE SET name = excluded.name, keys = excluded.keys
+       WHERE names.name <> excluded.name OR names.keys <> excluded.keys
+"""
 _INDEX_TRAITS: Final = """
 INSERT INTO trait_keys (profile_id, keys)
 SELECT n.profile_id, n.keys::bigint[] FROM unnest($1::uuid[], $2::text[]) AS n (profile_id, keys)
@@ -261,13 +270,21 @@ class PostgresGraph:
         ]
         await tx.copy_records_to_table("timeline", records=records, columns=_TIMELINE_COLUMNS)
 
-    async def index_traits(self, tx: Tx, keys: Mapping[UUID, Sequence[int]]) -> None:
-        gone = [profile_id for profile_id, own in keys.items() if not own]
-        if gone:
-            await tx.execute(_DROP_TRAITS, gone)
-        kept = sorted(profile_id for profile_id, own in keys.items() if own)
-        if kept:
-            await tx.execute(_INDEX_TRAITS, kept, [_array(keys[profile_id]) for profile_id in kept])
+    async def index_traits(self, tx: Tx, keys: Mapping[UUID, SearchKeys | tuple[()]]) -> None:
+        found = sorted((profile_id, own) for profile_id, own in keys.items() if own)
+        traits = [(profile_id, own.traits) for profile_id, own in found if own.traits]
+        names = [(profile_id, own) for profile_id, own in found if own.names]
+        without_traits = list(keys.keys() - {profile_id for profile_id, _ in traits})
+        without_names = list(keys.keys() - {profile_id for profile_id, _ in names})
+        if without_traits:
+            await tx.execute(_DROP_TRAITS, without_traits)
+        if without_names:
+            await tx.execute(_DROP_NAMES, without_names)
+        if traits:
+            await tx.execute(_INDEX_TRAITS, [row[0] for row in traits], [_array(row[1]) for row in traits])
+        if names:
+            columns = [row[0] for row in names], [own.name for _, own in names], [_array(own.names) for _, own in names]
+            await tx.execute(_INDEX_NAMES, *columns)
 
 
 def _contents(rows: Sequence[ProfileRow]) -> tuple[list[Any], ...]:

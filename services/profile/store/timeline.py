@@ -66,9 +66,6 @@ SELECT r.applied, r.touchpoint_id, r.reason, r.at, o.kind, o.value, o.id,
   FROM refusals r JOIN fragments o ON o.id = r.own
  WHERE (r.applied, r.reason) < ($1, $2) ORDER BY r.applied DESC, r.reason DESC LIMIT $3
 """
-_FOUND_BY_TRAITS: Final = """
-SELECT profile_id FROM trait_keys WHERE keys @> $1::bigint[] AND profile_id > $2 ORDER BY profile_id LIMIT $3
-"""
 END_OF_TIME: Final = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
 LAST_ID: Final = UUID(int=(1 << 128) - 1)
 
@@ -109,8 +106,3 @@ async def load_links(tx: Tx, fragments: Sequence[UUID]) -> list[Any]:
 async def load_refusals(tx: Tx, before: tuple[int, str], limit: int) -> list[Any]:
     rows: list[Any] = await tx.fetch(_REFUSALS, *before, limit)
     return rows
-
-
-async def find_by_traits(tx: Tx, keys: Sequence[int], after: UUID, limit: int) -> list[UUID]:
-    """Profiles that may have all of the traits, by id: hashes are compared, so the view has the last word."""
-    return [row[0] for row in await tx.fetch(_FOUND_BY_TRAITS, list(keys), after, limit)]

@@ -190,6 +190,16 @@ TRAIT_KEYS = sa.Table(
     sa.Index("ix_trait_keys_keys", "keys", postgresql_using="gin"),
     comment="Hashes of (trait, value), for the search by exact value; hits are compared with the view",
 )
+NAMES = sa.Table(
+    "names",
+    METADATA,
+    sa.Column("profile_id", UUID, primary_key=True),
+    sa.Column("name", sa.Text(collation="C"), nullable=False),
+    sa.Column("keys", ARRAY(sa.BigInteger), nullable=False),
+    sa.Index("ix_names_keys", "keys", postgresql_using="gin"),
+    sa.Index("ix_names_name", "name", "profile_id"),
+    comment="Hashes of how names begin and of what is left of them without one letter; what profiles are sorted by name by",
+)
 GENERATION = sa.Table(
     "generation",
     METADATA,
