@@ -104,6 +104,9 @@ class TimelineQuery(BaseModel):
     name: str | None = None
     since: Annotated[str | None, Field(alias="from", description="Inclusive.")] = None
     until: Annotated[str | None, Field(alias="to", description="Exclusive.")] = None
+    text: Annotated[
+        str | None, Field(min_length=1, max_length=200, description="Stands in the touchpoint's properties, in any letter case.")
+    ] = None
     include: Annotated[Literal["context"] | None, Field(description="Also the context as sent.")] = None
     limit: Annotated[int, Field(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT
     cursor: str | None = None
@@ -149,10 +152,11 @@ class ConsentQuery(BaseModel):
 
 
 class _Shown(msgspec.Struct):
-    """Of a view what consent is decided by."""
+    """Of a view what lists and decisions are made of."""
 
     consent: list[dict[str, Any]] = []
     traits: dict[str, Any] = {}
+    accounts: Raw = Raw(b"[]")
 
 
 _shown = msgspec.json.Decoder(_Shown)
@@ -187,7 +191,7 @@ def _add_profile_lists(router: APIRouter, deps: ApiDeps) -> None:
         if query.cursor:
             before = min(before, decode_cursor(query.cursor, from_micros, UUID))
         found = await deps.reader.get(ref, build_wait(query.wait_for, query.wait_ms, None))
-        wanted = TimelineFilter(query.channel, query.name, since)
+        wanted = TimelineFilter(query.channel, query.name, since, query.text)
         async with deps.database.connection() as connection:
             rows = await load_timeline(connection, found.profile.id, wanted, before, query.limit + 1)
         last = rows[query.limit - 1] if len(rows) > query.limit else None
@@ -227,6 +231,19 @@ def _add_profile_lists(router: APIRouter, deps: ApiDeps) -> None:
             "effective": effective,
         }
         return Response(_encode(page), media_type="application/json", headers=_list_headers(found, "consent"))
+
+    @router.get("/profiles/{ref}/identifiers")
+    async def list_identifiers(ref: str, _: Reads, wait_for: WaitFor = None, wait_ms: WaitMs = None) -> Response:
+        """Every live identifier of the profile once, the strongest first, as the view shows them."""
+        found = await deps.reader.get(ref, build_wait(wait_for, wait_ms, None))
+        return _answer_all(found.profile.identifiers, _list_headers(found, "identifiers"))
+
+    @router.get("/profiles/{ref}/accounts")
+    async def list_accounts(ref: str, _: Reads, wait_for: WaitFor = None, wait_ms: WaitMs = None) -> Response:
+        """The accounts that the profile's own group calls have named, as the view shows them."""
+        found = await deps.reader.get(ref, build_wait(wait_for, wait_ms, None))
+        shown = _shown.decode(b"{%b}" % found.profile.core)
+        return _answer_all(bytes(shown.accounts), _list_headers(found, "accounts"))
 
     @router.get("/profiles/{ref}/history")
     async def list_history(
@@ -290,6 +307,11 @@ def _list_headers(found: Found, name: str) -> dict[str, str]:
 def answer_page(items: Sequence[Any], last: Sequence[str | int | UUID] | None, headers: dict[str, str]) -> Response:
     page = Page(items, encode_cursor(last) if last is not None else None)
     return Response(_encode(page), media_type="application/json", headers=headers)
+
+
+def _answer_all(items: bytes, headers: dict[str, str]) -> Response:
+    """A list that fits on one page."""
+    return Response(b'{"items":%b,"next_cursor":null}' % items, media_type="application/json", headers=headers)
 
 
 def _parse_instant(name: str, text: str | None) -> datetime | None:

@@ -29,8 +29,10 @@ async def find_profiles(tx: Tx, wanted: Wanted, after: UUID, limit: int) -> list
             values.append(list(keys))
             conditions.append(f"{table}.keys {operator} ${len(values)}::bigint[]")
     joined = " JOIN ".join(tables) + (" USING (profile_id)" if len(tables) > 1 else "")
+    # Materialized: else a planner that expects many matches goes through everybody by id, where there are few.
     statement = (
-        f"SELECT profile_id FROM {joined} WHERE {' AND '.join(conditions)} AND profile_id > $1 ORDER BY profile_id LIMIT $2"
+        f"WITH found AS MATERIALIZED (SELECT profile_id FROM {joined} WHERE {' AND '.join(conditions)})"
+        " SELECT profile_id FROM found WHERE profile_id > $1 ORDER BY profile_id LIMIT $2"
     )
     return [row[0] for row in await tx.fetch(statement, *values)]
 

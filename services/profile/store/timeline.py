@@ -21,6 +21,7 @@ SELECT t.fragment, t.occurred_at, t.id, t.body, t.sentiment
            AND ($5::text IS NULL OR channel = $5)
            AND ($6::text IS NULL OR name = $6)
            AND {only}
+           AND ($8::text IS NULL OR strpos(lower(body::json ->> 'properties'), lower($8)) > 0)
          ORDER BY occurred_at DESC, id DESC LIMIT $7) t
  WHERE p.id = $1
  ORDER BY t.occurred_at DESC, t.id DESC LIMIT $7
@@ -72,22 +73,25 @@ LAST_ID: Final = UUID(int=(1 << 128) - 1)
 
 @dataclass(frozen=True, slots=True)
 class TimelineFilter:
-    """`since` is inclusive; None: no limit."""
+    """`since` is inclusive; `text` stands in the properties as JSON, in any letter case. None: no limit."""
 
     channel: str | None = None
     name: str | None = None
     since: datetime | None = None
+    text: str | None = None
 
 
 async def load_timeline(tx: Tx, profile_id: UUID, wanted: TimelineFilter, before: tuple[datetime, UUID], limit: int) -> list[Any]:
     """(fragment, occurred_at, id, body, sentiment) of the touchpoints before a place, newest first."""
-    rows: list[Any] = await tx.fetch(_TIMELINE, profile_id, *before, wanted.since, wanted.channel, wanted.name, limit)
+    rows: list[Any] = await tx.fetch(
+        _TIMELINE, profile_id, *before, wanted.since, wanted.channel, wanted.name, limit, wanted.text
+    )
     return rows
 
 
 async def load_consents(tx: Tx, profile_id: UUID, before: tuple[datetime, UUID], limit: int) -> list[Any]:
     """As `load_timeline`, but only what says something of consent."""
-    rows: list[Any] = await tx.fetch(_CONSENTS, profile_id, *before, None, None, None, limit)
+    rows: list[Any] = await tx.fetch(_CONSENTS, profile_id, *before, None, None, None, limit, None)
     return rows
 
 
