@@ -165,6 +165,7 @@ _shown = msgspec.json.Decoder(_Shown)
 def build_lists_router(deps: ApiDeps) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["profiles"])
     _add_profile_lists(router, deps)
+    _add_consent(router, deps)
     _add_searches(router, deps)
 
     @router.get("/identity/refusals", tags=["identity"])
@@ -211,27 +212,6 @@ def _add_profile_lists(router: APIRouter, deps: ApiDeps) -> None:
         items = [show_origin(one, sources.get(one.touchpoint_id)) for one in origins]
         return answer_page(items, None, _list_headers(found, "traits"))
 
-    @router.get("/profiles/{ref}/consent", responses=_CONSENTS)
-    async def list_consent(ref: str, _: Reads, query: Annotated[ConsentQuery, Query()]) -> Response:
-        """Every word that was ever said of consent, newest first: an append-only history with source, wording and proof.
-
-        `effective` answers for the purpose and channel asked for, and why: the `word` that decides, the latest of the channel's
-        own and `*`; or, where nobody said anything, what silence means in the customer's `country` (`RAPPORT_CONSENT_DEFAULTS`).
-        """
-        before = decode_cursor(query.cursor, from_micros, UUID) if query.cursor else (END_OF_TIME, LAST_ID)
-        found = await deps.reader.get(ref, build_wait(query.wait_for, query.wait_ms, None))
-        async with deps.database.connection() as connection:
-            rows = await load_consents(connection, found.profile.id, (before[0], before[1]), query.limit + 1)
-        last = rows[query.limit - 1] if len(rows) > query.limit else None
-        items = [show_consent(row, query.purpose, query.channel) for row in rows[: query.limit]]
-        effective = _decide(found.profile, query.purpose, query.channel, deps) if query.purpose and query.channel else None
-        page = {
-            "items": [one for one in items if one.words],
-            "next_cursor": encode_cursor((to_micros(last[1]), last[2])) if last else None,
-            "effective": effective,
-        }
-        return Response(_encode(page), media_type="application/json", headers=_list_headers(found, "consent"))
-
     @router.get("/profiles/{ref}/identifiers")
     async def list_identifiers(ref: str, _: Reads, wait_for: WaitFor = None, wait_ms: WaitMs = None) -> Response:
         """Every live identifier of the profile once, the strongest first, as the view shows them."""
@@ -257,6 +237,29 @@ def _add_profile_lists(router: APIRouter, deps: ApiDeps) -> None:
         last = rows[limit - 1] if len(rows) > limit else None
         items = [show_history(row) for row in rows[:limit]]
         return answer_page(items, (last[0], last[1]) if last else None, _list_headers(found, "history"))
+
+
+def _add_consent(router: APIRouter, deps: ApiDeps) -> None:
+    @router.get("/profiles/{ref}/consent", responses=_CONSENTS)
+    async def list_consent(ref: str, _: Reads, query: Annotated[ConsentQuery, Query()]) -> Response:
+        """Every word that was ever said of consent, newest first: an append-only history with source, wording and proof.
+
+        `effective` answers for the purpose and channel asked for, and why: the `word` that decides, the latest of the channel's
+        own and `*`; or, where nobody said anything, what silence means in the customer's `country` (`RAPPORT_CONSENT_DEFAULTS`).
+        """
+        before = decode_cursor(query.cursor, from_micros, UUID) if query.cursor else (END_OF_TIME, LAST_ID)
+        found = await deps.reader.get(ref, build_wait(query.wait_for, query.wait_ms, None))
+        async with deps.database.connection() as connection:
+            rows = await load_consents(connection, found.profile.id, (before[0], before[1]), query.limit + 1)
+        last = rows[query.limit - 1] if len(rows) > query.limit else None
+        items = [show_consent(row, query.purpose, query.channel) for row in rows[: query.limit]]
+        effective = _decide(found.profile, query.purpose, query.channel, deps) if query.purpose and query.channel else None
+        page = {
+            "items": [one for one in items if one.words],
+            "next_cursor": encode_cursor((to_micros(last[1]), last[2])) if last else None,
+            "effective": effective,
+        }
+        return Response(_encode(page), media_type="application/json", headers=_list_headers(found, "consent"))
 
 
 def _add_searches(router: APIRouter, deps: ApiDeps) -> None:
