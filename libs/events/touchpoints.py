@@ -36,12 +36,13 @@ class Campaign(Struct, frozen=True, omit_defaults=True):
 
 
 class ConsentStatement(Struct, frozen=True, omit_defaults=True):
-    """One word on consent. `channel` is `*` where it holds for every channel."""
+    """One word on consent. `channel` is `*` where it holds for every channel; `proof`: how it can be shown that it was said."""
 
     purpose: str
     channel: str
     status: Literal["granted", "denied"]
     wording_version: str | None = None
+    proof: str | None = None
 
 
 class Page(Struct, frozen=True, omit_defaults=True):

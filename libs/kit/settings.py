@@ -12,6 +12,7 @@ SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 _LAST_PORT = 65_535
 Port = Annotated[int, Field(ge=0, le=_LAST_PORT)]
+CountryOrElsewhere = Annotated[str, Field(pattern=r"^([A-Z]{2}|\*)$")]
 
 
 class PlatformSettings(BaseSettings):
@@ -51,6 +52,10 @@ class PlatformSettings(BaseSettings):
     redis: str | None = Field(default=None, repr=False)
     """`redis://` or, with TLS, `rediss://`. None: limits are kept per process."""
     redis_ssl_cafile: Path | None = None
+
+    consent_defaults: dict[CountryOrElsewhere, Literal["granted", "denied"]] = Field(default_factory=dict)
+    """What silence means by ISO 3166 country code of the customer, as JSON: `{"US": "granted", "*": "denied"}`; `*` is everywhere
+    else. Without a word of it silence means no."""
 
     home: Path = Path(".rapport")
     identity_key: str | None = Field(default=None, repr=False)

@@ -18,6 +18,11 @@ class CampaignNotFound(NotFound):
     title = "No such campaign"
 
 
+class PreferenceUnknown(Invalid):
+    code = "preference_unknown"
+    title = "The page doesn't show this preference"
+
+
 class LinkInvalid(NotFound):
     code = "link_invalid"
     title = "The link doesn't lead anywhere"

@@ -2,13 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 
+from libs.consent import Defaults, decide
 from libs.events import codec, topics
 from libs.events.envelope import Outgoing
 from libs.events.segments import SegmentMembershipChanged
@@ -33,6 +34,7 @@ from services.engagement.ports import (
 )
 
 SOURCE = "engagement"
+CHANNEL: Final = "email"
 MAX_TRIES = 8
 RETRY_BASE_S = 5
 RETRY_MAX_S = 900
@@ -46,6 +48,7 @@ class Engagement:
     identity_key: IdentityKey
     clock: Clock
     new_id: IdFactory
+    consent_defaults: Defaults = field(default_factory=dict)
 
 
 class _Snapshot(msgspec.Struct):
@@ -131,7 +134,11 @@ def _judge_one(
     )
     recipient = find_recipient(snapshot.identifiers, snapshot.traits)
     reason: SkipReason | None = judge_send(
-        campaign, recipient=recipient, consent=snapshot.consent, history=history, daily_cap=cap
+        campaign,
+        recipient=recipient,
+        consent=decide(snapshot.consent, campaign.purpose, CHANNEL, snapshot.traits, engagement.consent_defaults),
+        history=history,
+        daily_cap=cap,
     )
     rendered: Rendered | None = None
     if reason is None:
@@ -208,12 +215,12 @@ def sent_touchpoint(message: Claimed, engagement: Engagement) -> Outgoing:
     return _touchpoint(message, f"{message.id}:sent", "Email Sent", properties, engagement.clock.now(), engagement)
 
 
-def unsubscribe_touchpoint(message: Claimed, purpose: str, at: datetime, engagement: Engagement) -> Outgoing:
-    """`Consent Changed`: denied for the message's purpose by e-mail. `at` is later than any word known before."""
-    message_id = f"{message.id}:unsubscribed"
-    statement = ConsentStatement(purpose=purpose, channel="email", status="denied")
-    properties = {"purpose": purpose, "channel": "email", "status": "denied", "email_id": str(message.id)}
-    return _touchpoint(message, message_id, "Consent Changed", properties, at, engagement, consent=(statement,))
+def consent_touchpoint(message: Claimed, said: ConsentStatement, at: datetime, engagement: Engagement) -> Outgoing:
+    """`Consent Changed`, by who holds the message's link. `at` is later than any word known before."""
+    message_id = f"{message.id}:{engagement.new_id()}"  # each click is a word of its own: people change their minds
+    properties = {name: value for name, value in msgspec.structs.asdict(said).items() if value is not None}
+    properties["email_id"] = str(message.id)
+    return _touchpoint(message, message_id, "Consent Changed", properties, at, engagement, consent=(said,))
 
 
 def _touchpoint(
@@ -234,7 +241,7 @@ def _touchpoint(
         source_id=SOURCE,
         kind="track",
         name=name,
-        channel="email",
+        channel=CHANNEL,
         occurred_at=at,
         received_at=now,
         identifiers=(Identifier(kind="email", value=message.recipient, fragment=fragment),),

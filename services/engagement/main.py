@@ -17,7 +17,8 @@ from libs.messaging.kafka_source import KafkaSource
 from libs.messaging.policy import ConsumerPolicy
 from libs.subscriber import Arrivals
 from services.engagement.adapters.smtp import SmtpMailer
-from services.engagement.api import ApiDeps, build_router
+from services.engagement.api.deps import ApiDeps
+from services.engagement.api.routes import build_router
 from services.engagement.consumer import GROUP, build_handlers
 from services.engagement.handlers import Engagement
 from services.engagement.sender import Sender
@@ -44,7 +45,9 @@ class Deps:
 async def build(settings: Settings) -> AsyncIterator[Deps]:
     async with open_runtime(settings, service=GROUP) as runtime:
         outbox = PostgresOutbox(runtime.database, runtime.publisher, new_id=runtime.new_id)
-        engagement = Engagement(PostgresOutreach(), runtime.identity_key, runtime.clock, runtime.new_id)
+        engagement = Engagement(
+            PostgresOutreach(), runtime.identity_key, runtime.clock, runtime.new_id, settings.platform.consent_defaults
+        )
         arrivals = Arrivals(runtime.database, runtime.clock)
         consumer = BatchConsumer(
             group=GROUP,

@@ -103,6 +103,27 @@ class VisitorIdGuessable(Invalid):
     title: ClassVar[str] = "The anonymous id could be guessed"
 
 
+class LeadStageUnknown(Invalid):
+    """The installation's list of lead stages has none of this name."""
+
+    code: ClassVar[str] = "lead_stage_unknown"
+    title: ClassVar[str] = "No such lead stage"
+
+
+class LeadMoveNotAllowed(Conflict):
+    """A command may not move a lead from the stage it is in to this one; `errors` names those it may."""
+
+    code: ClassVar[str] = "lead_move_not_allowed"
+    title: ClassVar[str] = "The lead can't move there"
+
+
+class TooManyToSort(Invalid):
+    """More profiles match than are sorted by what moves with every touchpoint."""
+
+    code: ClassVar[str] = "too_many_to_sort"
+    title: ClassVar[str] = "Too many matches to sort"
+
+
 class TooManyStreams(TooManyRequests):
     """As many streams of all views run in this process as it allows at once."""
 

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+import msgspec
 from fastapi import FastAPI
 
 from libs.durable.outbox import PostgresOutbox
@@ -25,6 +26,7 @@ from services.profile.api.app import create_profile_app
 from services.profile.api.deps import ApiDeps
 from services.profile.api.reading import Reader
 from services.profile.consumer import GROUP, build_handlers
+from services.profile.domain.lead import LeadStages
 from services.profile.handlers.apply_touchpoints import Applying
 from services.profile.handlers.change_rules import LiveRules
 from services.profile.handlers.fold_profiles import ProfileWork, fold_profiles
@@ -113,7 +115,7 @@ def _build_applying(runtime: Runtime, rules: LiveRules, generation: int) -> Appl
         fragment_id=runtime.identity_key.fragment_id,
         clock=runtime.clock,
         generation=generation,
-        warm=sentiment.warm,
+        sentiment=sentiment,
     )
 
 
@@ -134,6 +136,8 @@ def _build_api_deps(
         regrouping=regrouping,
         longest_stream_s=settings.longest_stream_s,
         rules=rules,
+        lead_stages=msgspec.toml.decode(settings.lead_stages.read_bytes(), type=LeadStages),
+        consent_defaults=settings.platform.consent_defaults,
     )
 
 

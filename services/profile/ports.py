@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Literal, NamedTuple, Protocol
 from uuid import UUID
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from libs.events.profiles import Cause
 from libs.events.touchpoints import TouchpointRecorded
@@ -15,6 +15,7 @@ from services.profile.domain.graph import EpochOpened, Graph, Group
 from services.profile.domain.nodes import Node
 from services.profile.domain.regrouping import Together
 from services.profile.domain.rules import KindRules
+from services.profile.domain.search import SearchKeys
 from services.profile.domain.views import NO_IDENTIFIERS, FacetRow
 
 ProfileGroup = Group[TouchpointRecorded]
@@ -34,11 +35,32 @@ class NewFragment(Struct, frozen=True):
     profile_id: UUID
 
 
+class Sentiment(Protocol):
+    """Scores a text: -1 to 1, a decimal of 4 places. Pure: under one `version` a text always has the same score."""
+
+    @property
+    def version(self) -> str: ...
+
+    def __call__(self, text: str) -> str: ...
+
+    async def warm(self, texts: Collection[str]) -> None:
+        """Score these without holding up anything else; who asks for them next gets them at once."""
+        ...
+
+
+class ScoredText(Struct, frozen=True):
+    """As it is stored with the touchpoint, once and for ever; another version scores only what comes from then on."""
+
+    score: Raw
+    version: str
+
+
 class TimelineEntry(Struct, frozen=True):
     fragment: UUID
     applied: int
     touchpoint: TouchpointRecorded
     body: bytes
+    sentiment: ScoredText | None = None
 
 
 class ProfileRow(Struct, frozen=True):
@@ -95,8 +117,8 @@ class GraphStore(Protocol):
 
     async def append_timeline(self, tx: Tx, entries: Sequence[TimelineEntry]) -> None: ...
 
-    async def index_traits(self, tx: Tx, keys: Mapping[UUID, Sequence[int]]) -> None:
-        """Replace what a profile is found by; an empty sequence takes it out."""
+    async def index_traits(self, tx: Tx, keys: Mapping[UUID, SearchKeys | tuple[()]]) -> None:
+        """Replace what a profile is found by, where that changed; an empty tuple takes it out."""
         ...
 
 

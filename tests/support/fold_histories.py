@@ -7,7 +7,7 @@ from uuid import UUID
 
 from hypothesis import strategies as st
 
-from libs.events.touchpoints import Campaign, ConsentStatement, TouchpointRecorded
+from libs.events.touchpoints import Campaign, ConsentStatement, Device, TouchpointRecorded
 from libs.orders.statements import OrderLine, OrderStatement
 from tests.builders.touchpoints import START, make_fragment, make_touchpoint
 
@@ -23,6 +23,13 @@ MOMENTS = st.one_of(
 )
 
 
+DEVICES = (
+    Device("desktop", "Firefox", "Linux"),
+    Device("mobile", "Mobile Safari", "iOS"),
+    Device("mobile", None, "Android"),
+    Device("desktop", "Firefox", "Linux", bot=True),
+    Device(),
+)
 LINES = st.lists(
     st.builds(
         OrderLine,
@@ -91,14 +98,16 @@ def _named(names: list[str], **properties: st.SearchStrategy[Any]) -> st.SearchS
 
 def _activity() -> st.SearchStrategy[dict[str, Any]]:
     return st.builds(
-        lambda kind, channel, source: {
+        lambda kind, channel, source, device: {
             "kind": kind,
             "channel": channel,
+            "device": device,
             "campaign": None if source is None else Campaign(source=source, medium="cpc"),
         },
         st.sampled_from(["page", "page", "screen", "track", "identify"]),
-        st.sampled_from(["web", "web", "mobile", "server"]),
+        st.sampled_from(["web", "web", "mobile", "server", "import"]),
         st.sampled_from([None, None, "news", "ads"]),
+        st.sampled_from([None, *DEVICES]),
     )
 
 
@@ -123,6 +132,7 @@ def _consent() -> st.SearchStrategy[dict[str, Any]]:
         channel=st.sampled_from(["*", "email"]),
         status=st.sampled_from(["granted", "denied"]),
         wording_version=st.sampled_from([None, "v2"]),
+        proof=st.sampled_from([None, "form 1"]),
     )
     return st.builds(
         lambda said, early, source: {"name": "Consent Changed", "consent": said, "early": early, "source_id": source},
@@ -172,7 +182,14 @@ KINDS = {
         push_id=SMALL_IDS,
     ),
     "lead": st.one_of(
-        _named(["Lead Captured"]), _named(["Lead Stage Changed"], stage=st.sampled_from([None, "lead", "customer"]))
+        _named(["Lead Captured"]),
+        _named(
+            ["Lead Stage Changed"],
+            stage=st.sampled_from([None, "lead", "customer"]),
+            owner=st.sampled_from([None, "grace", "alan", " ", True]),
+            note=st.sampled_from([None, "call back"]),
+        ),
+        st.just({"name": "Lead Stage Changed", "properties": {"owner": None}}),
     ),
 }
 

@@ -1,4 +1,4 @@
-"""The folded view of a profile, told again from the written meanings with none of the service's code.
+"""The folded view of a profile, told again from the written meanings with none of the service's code but how names are cleansed.
 
 Keeps every touchpoint and computes everything anew, sorted by (t, touchpoint id), in fractions. Slow and plain on purpose:
 what it says is what the profile service must say, however touchpoints came, were batched, or profiles were merged.
@@ -20,6 +20,8 @@ from typing import Any
 
 from libs.events.touchpoints import TouchpointRecorded
 from libs.identity import normalise
+from services.profile.domain.cleansing import CLEANSED, cleanse
+from tests.support.profile_activity import count_activity
 from tests.support.profile_orders import (
     count_carts,
     count_orders,
@@ -134,6 +136,7 @@ def compute_core(told: Iterable[tuple[TouchpointRecorded, Refused]], score: Scor
             "purchases": count_purchases(touchpoints),
             "carts": count_carts(touchpoints),
             "stores": count_stores(touchpoints),
+            "activity": count_activity(touchpoints),
         },
         "attribution": attribute(touchpoints),
         "consent": list_consent(touchpoints),
@@ -180,7 +183,14 @@ def stated_traits(touchpoint: TouchpointRecorded, refused: Refused) -> dict[str,
             stated[kind] = accepted[0]
     if ("loyalty_card", stated.get("loyalty_card")) in refused:
         del stated["loyalty_card"]
-    return stated
+    return clean_traits(stated)
+
+
+def clean_traits(stated: dict[str, Any]) -> dict[str, Any]:
+    """By the service's own function, whose meaning has tests of its own."""
+    sent = {name: json.dumps(value).encode() for name, value in stated.items()}
+    clean = {name: cleanse(name, value) if name in CLEANSED else value for name, value in sent.items()}
+    return {name: json.loads(value) for name, value in clean.items() if value is not None}
 
 
 def snake(traits: dict[str, Any]) -> dict[str, Any]:
@@ -300,6 +310,9 @@ def list_consent(touchpoints: list[TouchpointRecorded]) -> list[dict[str, Any]]:
             shown = {"purpose": said.purpose, "channel": said.channel, "status": said.status, "at": show(at)}
             if said.wording_version is not None:
                 shown["wording_version"] = said.wording_version
+            shown["source"] = touchpoint.source_id
+            if said.proof is not None:
+                shown["proof"] = said.proof
             known = words.get((said.purpose, said.channel))
             if known is None or (at, touchpoint.id) > known[0]:
                 words[said.purpose, said.channel] = (at, touchpoint.id), shown
@@ -316,7 +329,20 @@ def find_lead(touchpoints: list[TouchpointRecorded]) -> dict[str, Any]:
     captured = tracked(touchpoints, "Lead Captured")
     if captured and not history:
         history = [{"stage": "lead", "since": show(captured[0].occurred_at)}]
-    return {**(history[0] if history else {"stage": None, "since": None}), "history": history[:20]}
+    return {**(history[0] if history else {"stage": None, "since": None}), "history": history[:20], **find_owner(touchpoints)}
+
+
+def find_owner(touchpoints: list[TouchpointRecorded]) -> dict[str, Any]:
+    handovers: list[dict[str, Any]] = []
+    holder = None
+    for touchpoint in tracked(touchpoints, "Lead Stage Changed"):
+        properties = properties_of(touchpoint)
+        owner, note = properties.get("owner", ""), properties.get("note")
+        if owner is None or (isinstance(owner, str) and owner.strip()):
+            said = note if isinstance(note, str) and note.strip() else None
+            handovers.append({"from": holder, "to": owner, "at": show(touchpoint.occurred_at), "note": said})
+            holder = owner
+    return {"owner": holder, "handovers": handovers[::-1][:20]}
 
 
 def list_accounts(touchpoints: list[TouchpointRecorded]) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
+from libs.consent import Decision
 from services.engagement.domain.addresses import to_mailbox
 
 SkipReason = Literal["no_address", "invalid_address", "no_consent", "already_sent", "capped", "template_error"]
@@ -46,26 +47,11 @@ class History:
     sent_today: int
 
 
-def is_consented(consent: Sequence[Mapping[str, Any]], purpose: str, channel: str) -> bool:
-    """The latest of the channel's own word and `*`; nothing said means no. `at` is RFC 3339 in one format, so text compares."""
-    words = [entry for entry in consent if entry.get("purpose") == purpose and entry.get("channel") in (channel, "*")]
-    if not words:
-        return False
-    latest = max(words, key=lambda entry: (entry.get("at") or "", entry.get("channel") != "*"))
-    return latest.get("status") == "granted"
-
-
-def latest_consent_at(consent: Sequence[Mapping[str, Any]], purpose: str, channel: str) -> str | None:
-    """When the latest word for this purpose and channel (or `*`) was given, RFC 3339."""
-    times = [entry["at"] for entry in consent if entry.get("purpose") == purpose and entry.get("channel") in (channel, "*")]
-    return max((at for at in times if at), default=None)
-
-
 def judge_send(
     campaign: Campaign,
     *,
     recipient: Recipient | None,
-    consent: Sequence[Mapping[str, Any]],
+    consent: Decision,
     history: History,
     daily_cap: int | None,
 ) -> SkipReason | None:
@@ -76,7 +62,7 @@ def judge_send(
         return "no_address"
     if to_mailbox(recipient.address) is None:
         return "invalid_address"
-    if not is_consented(consent, campaign.purpose, "email"):
+    if consent.status != "granted":
         return "no_consent"
     if daily_cap is not None and history.sent_today >= daily_cap:
         return "capped"

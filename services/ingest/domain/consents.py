@@ -8,6 +8,7 @@ from services.ingest.domain.reasons import Flag
 from services.ingest.domain.vocabulary import CONSENT_CHANGED
 
 EVERY_CHANNEL = "*"
+PROOF_CHARS = 500
 
 
 class ConsentWord(NamedTuple):
@@ -15,6 +16,7 @@ class ConsentWord(NamedTuple):
     channel: str
     status: Literal["granted", "denied"]
     wording_version: str | None = None
+    proof: str | None = None
 
 
 def read_consents(
@@ -46,11 +48,17 @@ def _read_change(properties: Mapping[str, object]) -> ConsentWord | None:
     status = properties.get("status")
     if not isinstance(purpose, str) or not purpose or not isinstance(channel, str) or not isinstance(status, str):
         return None
-    wording = to_text(properties.get("wording_version"))
+    wording, proof = to_text(properties.get("wording_version")), _read_proof(properties.get("proof"))
     match status.strip().lower():
         case "granted":
-            return ConsentWord(purpose, channel, "granted", wording)
+            return ConsentWord(purpose, channel, "granted", wording, proof)
         case "denied":
-            return ConsentWord(purpose, channel, "denied", wording)
+            return ConsentWord(purpose, channel, "denied", wording, proof)
         case _:
             return None
+
+
+def _read_proof(stated: object) -> str | None:
+    """A text: the id of a form, a double opt-in, a recording. The touchpoint itself is kept besides."""
+    text = to_text(stated)
+    return text.strip()[:PROOF_CHARS] or None if text is not None else None

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from libs.consent import Defaults
 from libs.identity import IdentityKey
 from libs.kit.auth import Access
 from libs.kit.clock import Clock
@@ -9,6 +10,7 @@ from libs.kit.db import Database
 from libs.kit.ids import IdFactory
 from libs.messaging.ports import Outbox, Publisher
 from services.profile.api.reading import Reader
+from services.profile.domain.lead import LeadStages
 from services.profile.handlers.regroup_profiles import Regrouping
 from services.profile.upkeep import RulesKeeper
 
@@ -33,3 +35,5 @@ class ApiDeps:
     regrouping: Regrouping
     longest_stream_s: float
     rules: RulesKeeper
+    lead_stages: LeadStages
+    consent_defaults: Defaults

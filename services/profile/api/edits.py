@@ -4,13 +4,13 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, Header, Request, Response
 from msgspec import Raw
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from libs.durable.idempotency import REPLAYED, StoredAnswer, claim, store_answer
 from libs.events import codec
@@ -28,8 +28,17 @@ from libs.subscriber import OUTCOME_HEADER
 from services.profile.api.deps import ApiDeps
 from services.profile.api.preconditions import is_expected, render_etag
 from services.profile.api.reading import Wait
-from services.profile.domain.edits import SOURCE, Known, choose_identifier, compute_consent_time, compute_edit_time
-from services.profile.errors import EditIgnored, EditNotApplied, ProfileNotFound
+from services.profile.domain.edits import (
+    SOURCE,
+    Known,
+    choose_identifier,
+    compute_consent_time,
+    compute_edit_time,
+    read_lead_stage,
+)
+from services.profile.domain.lead import NOTE_CHARS, LeadStages
+from services.profile.domain.values import KEY_CHARS
+from services.profile.errors import EditIgnored, EditNotApplied, LeadMoveNotAllowed, LeadStageUnknown, ProfileNotFound
 from services.profile.handlers.tell_profiles import render_stored
 from services.profile.ports import StoredProfile
 from services.profile.store.outcomes import find_outcomes
@@ -68,7 +77,15 @@ _encode = msgspec.json.Encoder().encode
 class Consent(StrictModel):
     model_config = ConfigDict(
         json_schema_extra={
-            "examples": [{"purpose": "marketing", "channel": "email", "status": "granted", "wording_version": "2026-01"}]
+            "examples": [
+                {
+                    "purpose": "marketing",
+                    "channel": "email",
+                    "status": "granted",
+                    "wording_version": "2026-01",
+                    "proof": "form 17",
+                }
+            ]
         }
     )
 
@@ -76,12 +93,26 @@ class Consent(StrictModel):
     channel: Annotated[str, Field(max_length=100, pattern=rf"^\*$|{_WORD}", description="`*`: every channel.")] = "*"
     status: Literal["granted", "denied"]
     wording_version: Annotated[str | None, Field(max_length=100)] = None
+    proof: Annotated[str | None, Field(max_length=500, description="How it can be shown that this was said.")] = None
 
 
-class LeadStage(StrictModel):
-    model_config = ConfigDict(json_schema_extra={"examples": [{"stage": "customer"}]})
+class LeadChange(StrictModel):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"stage": "sales-qualified", "owner": "grace@shop.example", "note": "Asked for an offer"}],
+            "anyOf": [{"required": ["stage"]}, {"required": ["owner"]}],
+        }
+    )
 
-    stage: Annotated[str, Field(max_length=100, pattern=_WORD)]
+    stage: Annotated[str | None, Field(max_length=100, pattern=_WORD)] = None
+    owner: Annotated[str | None, Field(min_length=1, max_length=KEY_CHARS, description="Who has the lead; null: nobody.")] = None
+    note: Annotated[str | None, Field(max_length=NOTE_CHARS, description="For who takes the lead over.")] = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if self.stage is None and "owner" not in self.model_fields_set:
+            raise ValueError("say a stage, an owner, or both")
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,17 +175,20 @@ def build_edits_router(deps: ApiDeps) -> APIRouter:
             deps, _Command(ref, principal.name, key, if_match, b"consent\n" + body.model_dump_json().encode()), build
         )
 
-    @router.post("/profiles/{ref}/lead/stage", responses=_ANSWERS)
+    @router.post("/profiles/{ref}/lead/stage", responses=_ANSWERS | _MOVE_REFUSED)
     async def post_lead_stage(
-        ref: str, body: LeadStage, principal: Writes, key: IdempotencyKey = None, if_match: IfMatch = None
+        ref: str, body: LeadChange, principal: Writes, key: IdempotencyKey = None, if_match: IfMatch = None
     ) -> Response:
-        """Move the lead to a stage."""
+        """Move the lead to a stage, hand it over to somebody, or both. Whether it may move there is judged as it is accepted."""
+        said = body.model_dump(exclude_unset=True)
 
         def build(profile: StoredProfile, _owner: Known, now: datetime) -> dict[str, Any]:
+            if body.stage is not None:
+                _check_move(read_lead_stage(profile.core), body.stage, deps.lead_stages)
             at = compute_edit_time(now, profile.core)
-            return {"name": "Lead Stage Changed", "occurred_at": at, "properties": Raw(_encode({"stage": body.stage}))}
+            return {"name": "Lead Stage Changed", "occurred_at": at, "properties": Raw(_encode(said))}
 
-        return await _run(deps, _Command(ref, principal.name, key, if_match, b"stage\n" + body.model_dump_json().encode()), build)
+        return await _run(deps, _Command(ref, principal.name, key, if_match, b"stage\n" + _encode(said)), build)
 
     return router
 
@@ -173,6 +207,18 @@ def _read_traits(body: bytes) -> dict[str, Raw]:
     for name, raw in traits.items():
         _check_trait(name, raw)
     return traits
+
+
+def _check_move(now: str | None, to: str, stages: LeadStages) -> None:
+    """Raises LeadStageUnknown, LeadMoveNotAllowed. To where it is already is no move."""
+    if to not in stages.moves:
+        known = ", ".join(stages.moves)
+        raise LeadStageUnknown("The stage isn't known.", errors=[FieldError("#/stage", f"is none of {known}")])
+    allowed = stages.list_allowed(now)
+    if to != now and to not in allowed:
+        at = f"in {now}" if now is not None else "in no stage yet"
+        fault = FieldError("#/stage", f"must be one of {', '.join(allowed)}")
+        raise LeadMoveNotAllowed(f"The lead is {at}, from where it can't move there.", errors=[fault])
 
 
 def _check_trait(name: str, raw: Raw) -> None:
@@ -307,6 +353,24 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
                     "status": 412,
                     "detail": "The reference leads to version 43 of profile 5b1f0e0a-6c1d-8a54-9d8e-0d4f6f2f7f10 by now.",
                     "code": "precondition_failed",
+                },
+            }
+        },
+    },
+}
+_MOVE_REFUSED: dict[int | str, dict[str, Any]] = {
+    409: {
+        "description": "`lead_move_not_allowed`: from its present stage the lead can't move there; `errors` names where it can.",
+        "content": {
+            "application/problem+json": {
+                "schema": {"$ref": "#/components/schemas/Problem"},
+                "example": {
+                    "type": "urn:rapport:problem:lead_move_not_allowed",
+                    "title": "The lead can't move there",
+                    "status": 409,
+                    "detail": "The lead is in subscriber, from where it can't move there.",
+                    "code": "lead_move_not_allowed",
+                    "errors": [{"pointer": "#/stage", "detail": "must be one of lead, marketing-qualified, customer"}],
                 },
             }
         },

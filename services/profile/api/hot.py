@@ -16,6 +16,7 @@ from libs.kit.times import format_utc
 from services.profile.api.deps import ApiDeps
 from services.profile.api.preconditions import is_unchanged
 from services.profile.api.reading import NO_WAIT, parse_wait
+from services.profile.domain.views import MEMBERS, pick_members
 from services.profile.errors import TooManyStreams
 from services.profile.handlers.tell_profiles import render_stored
 from services.profile.store.views import load_page
@@ -40,7 +41,9 @@ def add_hot_routes(app: FastAPI, deps: ApiDeps) -> None:
             await send({"type": "http.response.start", "status": 304, "headers": headers})
             await send({"type": "http.response.body", "body": b""})
             return
-        await send_json(send, 200, render_stored(found.profile), headers)
+        view = render_stored(found.profile)
+        included = _parse_include(query) if b"include=" in query else None
+        await send_json(send, 200, view if included is None else pick_members(view, included), headers)
 
     running = 0
 
@@ -100,6 +103,16 @@ async def _wait_for_disconnect(receive: Receive) -> None:
         pass
 
 
+def _parse_include(query: bytes) -> frozenset[str]:
+    """Raises Invalid."""
+    given = dict(parse_qsl(query.decode("latin-1"))).get("include", "")
+    names = frozenset(filter(None, given.split(",")))
+    if not names <= frozenset(MEMBERS):
+        fault = FieldError("#/query/include", f"names other than {', '.join(MEMBERS)}")
+        raise Invalid("`include` names what the view doesn't have.", errors=[fault])
+    return names
+
+
 def _parse_after(query: bytes) -> UUID:
     given = dict(parse_qsl(query.decode("latin-1"))).get("after")
     try:
@@ -144,6 +157,11 @@ _READ: Final[dict[str, Any]] = {
     "parameters": [
         _REF,
         *WAIT_PARAMETERS,
+        _parameter(
+            "include",
+            f"Only these members, with commas between: {', '.join(MEMBERS)}. Id, version and times come along; all without it.",
+            example="traits,consent",
+        ),
         _parameter(
             "If-None-Match",
             "The ETag of what the caller has: 304 while that is the present version of the profile that answers.",

@@ -1,6 +1,5 @@
 """Lists: a profile's timeline and history, many profiles at once, search, refusals."""
 
-import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -11,18 +10,17 @@ from fastapi import APIRouter, Query, Request, Response
 from msgspec import Raw
 from pydantic import BaseModel, Field
 
+from libs.consent import decide
 from libs.durable.cursors import DEFAULT_LIMIT, MAX_LIMIT, Page, decode_cursor, encode_cursor
-from libs.identity import EXTERNAL, STRENGTH
 from libs.kit.auth import Principal
 from libs.kit.errors import FieldError, Invalid
 from libs.kit.http import StrictModel, requires
 from libs.kit.times import from_micros, parse_utc, to_micros
 from services.profile.api.deps import ApiDeps
 from services.profile.api.reading import Found, build_wait
-from services.profile.api.shapes import show_history, show_origin, show_refusal, show_touchpoint
+from services.profile.api.searching import Search, decode_place, find_all, find_by_id, find_sorted
+from services.profile.api.shapes import show_consent, show_history, show_origin, show_refusal, show_touchpoint
 from services.profile.domain.provenance import trace_traits
-from services.profile.domain.search import compute_name_keys, compute_trait_key, has_name, has_trait, split_name
-from services.profile.errors import ProfileNotFound
 from services.profile.handlers.tell_profiles import render_stored
 from services.profile.ports import StoredProfile
 from services.profile.store.provenance import load_member_states, load_sources
@@ -30,27 +28,63 @@ from services.profile.store.timeline import (
     END_OF_TIME,
     LAST_ID,
     TimelineFilter,
-    find_by_traits,
+    load_consents,
     load_history,
     load_refusals,
     load_timeline,
 )
-from services.profile.store.views import load_by_id, load_page
 
 _TRAIT = "trait."
 _ORIGIN = {
-    "name": "plan",
-    "value": "gold",
+    "name": "first_name",
+    "value": "Ada",
+    "original": " ADA",
     "at": "2026-01-01T00:00:00.000Z",
     "touchpoint_id": "5b1f0e0a-6c1d-8a54-9d8e-0d4f6f2f7f10",
     "source": "dev-server",
     "fragment": "0f17f1f0-a6d7-8201-a6de-b40723a8f9af",
 }
+_WORD = {"purpose": "marketing", "channel": "email", "status": "granted", "wording_version": "2026-01", "proof": "form 17"}
+_CONSENT = {
+    "touchpoint_id": "5b1f0e0a-6c1d-8a54-9d8e-0d4f6f2f7f10",
+    "name": "Consent Changed",
+    "at": "2026-01-01T00:00:00.000Z",
+    "received_at": "2026-01-01T00:00:00.120Z",
+    "source": "profile-api",
+    "fragment": "0f17f1f0-a6d7-8201-a6de-b40723a8f9af",
+    "words": [_WORD],
+}
+_EFFECTIVE = {
+    "purpose": "marketing",
+    "channel": "email",
+    "status": "granted",
+    "because": "word",
+    "country": "*",
+    "word": {**_WORD, "at": "2026-01-01T00:00:00.000Z", "source": "profile-api"},
+}
+_CONSENTS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "Newest first",
+        "content": {"application/json": {"example": {"items": [_CONSENT], "next_cursor": None, "effective": _EFFECTIVE}}},
+    }
+}
+_FOUND: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "Views",
+        "content": {
+            "application/json": {
+                "example": {
+                    "items": [{"id": "5b1f0e0a-6c1d-8a54-9d8e-0d4f6f2f7f10", "version": 42, "traits": {"first_name": "Ada"}}],
+                    "next_cursor": None,
+                }
+            }
+        },
+    }
+}
 _TRAITS: dict[int | str, dict[str, Any]] = {
     200: {"description": "By name", "content": {"application/json": {"example": {"items": [_ORIGIN], "next_cursor": None}}}}
 }
 LAST_APPLIED = (1 << 63) - 1
-_LONGEST_QUERY = 1000
 _LAST_REASON = "\U0010ffff"
 _encode = msgspec.json.Encoder().encode
 
@@ -70,6 +104,9 @@ class TimelineQuery(BaseModel):
     name: str | None = None
     since: Annotated[str | None, Field(alias="from", description="Inclusive.")] = None
     until: Annotated[str | None, Field(alias="to", description="Exclusive.")] = None
+    text: Annotated[
+        str | None, Field(min_length=1, max_length=200, description="Stands in the touchpoint's properties, in any letter case.")
+    ] = None
     include: Annotated[Literal["context"] | None, Field(description="Also the context as sent.")] = None
     limit: Annotated[int, Field(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT
     cursor: str | None = None
@@ -77,9 +114,58 @@ class TimelineQuery(BaseModel):
     wait_ms: str | None = None
 
 
+class SearchQuery(BaseModel):
+    q: Annotated[
+        str | None,
+        Field(
+            max_length=1000,
+            description="A profile id, an identifier's value (e-mail, phone, …) or `kind:value`, exact; or how the words of "
+            "a name begin, each with at least 2 letters: `ada lov`.",
+            examples=["ada lov"],
+        ),
+    ] = None
+    fuzzy: Annotated[bool, Field(description="A word of `q` may also be a name's but for one slip: `jonh smiht`.")] = False
+    sort: Annotated[
+        str | None,
+        Field(
+            pattern=r"^-?(name|first_seen_at|last_seen_at|orders|net\.[A-Z]{3})$",
+            description="`name`, `first_seen_at`, `last_seen_at`, `orders` or `net.EUR`; `-` in front: descending. Without `q` "
+            "or a trait only `name`, of those who have one; the others sort up to 2000 matches, of more 422 `too_many_to_sort`.",
+            examples=["-last_seen_at"],
+        ),
+    ] = None
+    limit: Annotated[int, Field(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT
+    cursor: str | None = None
+    wait_for: str | None = None
+    wait_ms: str | None = None
+
+
+class ConsentQuery(BaseModel):
+    purpose: Annotated[str | None, Field(description="Only words on this purpose.")] = None
+    channel: Annotated[str | None, Field(description="Only words on this channel; with a purpose, `effective` answers too.")] = (
+        None
+    )
+    limit: Annotated[int, Field(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT
+    cursor: str | None = None
+    wait_for: str | None = None
+    wait_ms: str | None = None
+
+
+class _Shown(msgspec.Struct):
+    """Of a view what lists and decisions are made of."""
+
+    consent: list[dict[str, Any]] = []
+    traits: dict[str, Any] = {}
+    accounts: Raw = Raw(b"[]")
+
+
+_shown = msgspec.json.Decoder(_Shown)
+
+
 def build_lists_router(deps: ApiDeps) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["profiles"])
     _add_profile_lists(router, deps)
+    _add_consent(router, deps)
     _add_searches(router, deps)
 
     @router.get("/identity/refusals", tags=["identity"])
@@ -106,7 +192,7 @@ def _add_profile_lists(router: APIRouter, deps: ApiDeps) -> None:
         if query.cursor:
             before = min(before, decode_cursor(query.cursor, from_micros, UUID))
         found = await deps.reader.get(ref, build_wait(query.wait_for, query.wait_ms, None))
-        wanted = TimelineFilter(query.channel, query.name, since)
+        wanted = TimelineFilter(query.channel, query.name, since, query.text)
         async with deps.database.connection() as connection:
             rows = await load_timeline(connection, found.profile.id, wanted, before, query.limit + 1)
         last = rows[query.limit - 1] if len(rows) > query.limit else None
@@ -126,6 +212,19 @@ def _add_profile_lists(router: APIRouter, deps: ApiDeps) -> None:
         items = [show_origin(one, sources.get(one.touchpoint_id)) for one in origins]
         return answer_page(items, None, _list_headers(found, "traits"))
 
+    @router.get("/profiles/{ref}/identifiers")
+    async def list_identifiers(ref: str, _: Reads, wait_for: WaitFor = None, wait_ms: WaitMs = None) -> Response:
+        """Every live identifier of the profile once, the strongest first, as the view shows them."""
+        found = await deps.reader.get(ref, build_wait(wait_for, wait_ms, None))
+        return _answer_all(found.profile.identifiers, _list_headers(found, "identifiers"))
+
+    @router.get("/profiles/{ref}/accounts")
+    async def list_accounts(ref: str, _: Reads, wait_for: WaitFor = None, wait_ms: WaitMs = None) -> Response:
+        """The accounts that the profile's own group calls have named, as the view shows them."""
+        found = await deps.reader.get(ref, build_wait(wait_for, wait_ms, None))
+        shown = _shown.decode(b"{%b}" % found.profile.core)
+        return _answer_all(bytes(shown.accounts), _list_headers(found, "accounts"))
+
     @router.get("/profiles/{ref}/history")
     async def list_history(
         ref: str, _: Reads, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None, wait_for: WaitFor = None, wait_ms: WaitMs = None
@@ -140,103 +239,65 @@ def _add_profile_lists(router: APIRouter, deps: ApiDeps) -> None:
         return answer_page(items, (last[0], last[1]) if last else None, _list_headers(found, "history"))
 
 
+def _add_consent(router: APIRouter, deps: ApiDeps) -> None:
+    @router.get("/profiles/{ref}/consent", responses=_CONSENTS)
+    async def list_consent(ref: str, _: Reads, query: Annotated[ConsentQuery, Query()]) -> Response:
+        """Every word that was ever said of consent, newest first: an append-only history with source, wording and proof.
+
+        `effective` answers for the purpose and channel asked for, and why: the `word` that decides, the latest of the channel's
+        own and `*`; or, where nobody said anything, what silence means in the customer's `country` (`RAPPORT_CONSENT_DEFAULTS`).
+        """
+        before = decode_cursor(query.cursor, from_micros, UUID) if query.cursor else (END_OF_TIME, LAST_ID)
+        found = await deps.reader.get(ref, build_wait(query.wait_for, query.wait_ms, None))
+        async with deps.database.connection() as connection:
+            rows = await load_consents(connection, found.profile.id, (before[0], before[1]), query.limit + 1)
+        last = rows[query.limit - 1] if len(rows) > query.limit else None
+        items = [show_consent(row, query.purpose, query.channel) for row in rows[: query.limit]]
+        effective = _decide(found.profile, query.purpose, query.channel, deps) if query.purpose and query.channel else None
+        page = {
+            "items": [one for one in items if one.words],
+            "next_cursor": encode_cursor((to_micros(last[1]), last[2])) if last else None,
+            "effective": effective,
+        }
+        return Response(_encode(page), media_type="application/json", headers=_list_headers(found, "consent"))
+
+
 def _add_searches(router: APIRouter, deps: ApiDeps) -> None:
     @router.post("/profiles/batch")
     async def read_batch(body: BatchRequest, _: Reads) -> Response:
         """Up to 500 profiles at once, in the order asked for; `profile` is null where nobody answers to the reference."""
-        found = await _find_all(deps, body.refs)
+        found = await find_all(deps, body.refs)
         items = [
             {"ref": ref, "profile": Raw(render_stored(profile)) if profile is not None else None}
             for ref, profile in zip(body.refs, found, strict=True)
         ]
         return answer_page(items, None, {})
 
-    @router.get("/profiles")
-    async def search_profiles(
-        request: Request,
-        _: Reads,
-        q: Annotated[
-            str | None,
-            Query(
-                max_length=_LONGEST_QUERY,
-                description="A profile id, an identifier's value (e-mail, phone, …) or `kind:value`, exact; or how the words of "
-                "a name begin, each with at least 2 letters: `ada lov`.",
-                examples=["ada lov"],
-            ),
-        ] = None,
-        limit: Limit = DEFAULT_LIMIT,
-        cursor: Cursor = None,
-        wait_for: WaitFor = None,
-        wait_ms: WaitMs = None,
-    ) -> Response:
-        """Profiles by identifier or name (`q`) and by traits (`trait.country=DE`, exact); without either all. Sorted by id."""
-        headers = await deps.reader.wait(build_wait(wait_for, wait_ms, None))
-        after = decode_cursor(cursor, UUID)[0] if cursor else UUID(int=0)
+    @router.get("/profiles", responses=_FOUND)
+    async def search_profiles(request: Request, _: Reads, query: Annotated[SearchQuery, Query()]) -> Response:
+        """Profiles by identifier or name (`q`) and by traits (`trait.country=DE`), else all. Sorted by id, or by `sort`."""
+        headers = await deps.reader.wait(build_wait(query.wait_for, query.wait_ms, None))
         traits = {name.removeprefix(_TRAIT): value for name, value in request.query_params.items() if name.startswith(_TRAIT)}
-        if q is not None:
-            profiles, last = await _find_by_text(deps, q, traits, after, limit)
+        search = Search(query.q, traits, fuzzy=query.fuzzy)
+        place = decode_place(query.cursor, query.sort)
+        if query.sort is None:
+            found = await find_by_id(deps, search, place, query.limit)
         else:
-            profiles, last = await _find_page(deps, traits, after, limit)
-        return answer_page(_show(profiles, traits), (last,) if last is not None else None, headers)
+            found = await find_sorted(deps, search, query.sort, place, query.limit)
+        return answer_page([Raw(view) for view in found.views], found.last, headers)
 
 
-async def _find_by_text(
-    deps: ApiDeps, text: str, traits: dict[str, str], after: UUID, limit: int
-) -> tuple[Sequence[StoredProfile], UUID | None]:
-    """A page by id of those who are known by the identifier or have such a name, and the last id where there are more."""
-    found = {profile.id: profile for profile in await find_by_identifier(deps, text) if profile.id > after}
-    words = split_name(text)
-    keys = compute_name_keys(words)
-    last = None
-    if keys:
-        keys += [compute_trait_key(name, value) for name, value in traits.items()]
-        async with deps.database.connection() as connection:
-            ids = await find_by_traits(connection, keys, after, limit + 1)
-            named = await load_by_id(connection, ids[:limit])
-        last = ids[limit - 1] if len(ids) > limit else None
-        found |= {id_: profile for id_, profile in named.items() if has_name(render_stored(profile), words)}
-    page = sorted(id_ for id_ in found if last is None or id_ <= last)
-    if len(page) > limit:
-        last = page[limit - 1]
-    return [found[id_] for id_ in page[:limit]], last
-
-
-async def _find_page(
-    deps: ApiDeps, traits: dict[str, str], after: UUID, limit: int
-) -> tuple[Sequence[StoredProfile], UUID | None]:
-    """A page by id, and the last id where there are more."""
-    async with deps.database.connection() as connection:
-        if not traits:
-            page = await load_page(connection, after, limit + 1)
-            return page[:limit], page[limit - 1].id if len(page) > limit else None
-        keys = [compute_trait_key(name, value) for name, value in traits.items()]
-        ids = await find_by_traits(connection, keys, after, limit + 1)
-        found = await load_by_id(connection, ids[:limit])
-    return [found[id_] for id_ in ids[:limit] if id_ in found], ids[limit - 1] if len(ids) > limit else None
-
-
-async def _find_all(deps: ApiDeps, refs: Sequence[str]) -> list[StoredProfile | None]:
-    """The reads go together; what is no reference is nobody."""
-
-    async def find(ref: str) -> StoredProfile | None:
-        try:
-            return await deps.reader.find(ref)
-        except ProfileNotFound:
-            return None
-
-    return await asyncio.gather(*map(find, refs))
-
-
-async def find_by_identifier(deps: ApiDeps, text: str) -> list[StoredProfile]:
-    """Everybody known by the value under any standard kind, or by the reference it is."""
-    refs = [text, *(f"{kind}:{text}" for kind in STRENGTH if kind != EXTERNAL)]
-    found = await _find_all(deps, refs)
-    return list({profile.id: profile for profile in found if profile is not None}.values())
-
-
-def _show(profiles: Sequence[StoredProfile], traits: dict[str, str]) -> list[Raw]:
-    views = [render_stored(profile) for profile in profiles]
-    return [Raw(view) for view in views if all(has_trait(view, name, value) for name, value in traits.items())]
+def _decide(profile: StoredProfile, purpose: str, channel: str, deps: ApiDeps) -> dict[str, Any]:
+    shown = _shown.decode(b"{%b}" % profile.core)
+    decided = decide(shown.consent, purpose, channel, shown.traits, deps.consent_defaults)
+    return {
+        "purpose": purpose,
+        "channel": channel,
+        "status": decided.status,
+        "because": "default" if decided.word is None else "word",
+        "country": decided.country,
+        "word": decided.word,
+    }
 
 
 def _list_headers(found: Found, name: str) -> dict[str, str]:
@@ -249,6 +310,11 @@ def _list_headers(found: Found, name: str) -> dict[str, str]:
 def answer_page(items: Sequence[Any], last: Sequence[str | int | UUID] | None, headers: dict[str, str]) -> Response:
     page = Page(items, encode_cursor(last) if last is not None else None)
     return Response(_encode(page), media_type="application/json", headers=headers)
+
+
+def _answer_all(items: bytes, headers: dict[str, str]) -> Response:
+    """A list that fits on one page."""
+    return Response(b'{"items":%b,"next_cursor":null}' % items, media_type="application/json", headers=headers)
 
 
 def _parse_instant(name: str, text: str | None) -> datetime | None:

@@ -21,7 +21,7 @@ from libs.kit.auth import authorise
 from libs.kit.errors import Forbidden, Unauthorized
 from libs.orders.currencies import exponent_of, from_minor
 from services.profile.api.deps import ApiDeps
-from services.profile.api.lists import find_by_identifier
+from services.profile.api.searching import find_by_identifier
 from services.profile.api.shapes import show_touchpoint
 from services.profile.errors import ProfileNotFound
 from services.profile.handlers.tell_profiles import render_stored

@@ -8,8 +8,9 @@ import msgspec
 from msgspec import Raw
 
 from libs.events.codec import decoder_for
-from libs.events.touchpoints import TouchpointRecorded
-from libs.kit.times import format_utc, from_micros
+from libs.events.touchpoints import ConsentStatement, TouchpointRecorded
+from libs.kit.times import format_utc, from_micros, to_micros
+from services.profile.domain.consent import compute_word_time
 from services.profile.domain.provenance import Origin
 
 _touchpoint = decoder_for(TouchpointRecorded)
@@ -23,7 +24,9 @@ class ShownNode(msgspec.Struct):
 
 
 class TimelineItem(msgspec.Struct, omit_defaults=True, kw_only=True):
-    """A touchpoint as it was applied. `original_at` is the customer's own word where the time was corrected."""
+    """A touchpoint as it was applied. `original_at` is the customer's own word where the time was corrected; `sentiment`
+    the score of its text, and the version of what gave it.
+    """
 
     id: UUID
     message_id: str
@@ -40,10 +43,26 @@ class TimelineItem(msgspec.Struct, omit_defaults=True, kw_only=True):
     traits: Raw | None = None
     flags: tuple[str, ...] = ()
     context: Raw | None = None
+    sentiment: Raw | None = None
+
+
+class ConsentItem(msgspec.Struct, kw_only=True):
+    """What one touchpoint said of consent: its `words` have purpose, channel, status, and wording version and proof where said.
+
+    `at` is the time the words count from.
+    """
+
+    touchpoint_id: UUID
+    name: str
+    at: str
+    received_at: str
+    source: str
+    fragment: UUID
+    words: list[ConsentStatement]
 
 
 class TraitItem(msgspec.Struct, kw_only=True):
-    """A trait as the view shows it, and who said so when."""
+    """A trait as the view shows it, and who said so when; `original` is what they sent, where it was cleansed."""
 
     name: str
     value: Raw
@@ -51,6 +70,7 @@ class TraitItem(msgspec.Struct, kw_only=True):
     touchpoint_id: UUID
     source: str | None
     fragment: UUID
+    original: Raw | None
 
 
 class HistoryItem(msgspec.Struct, kw_only=True):
@@ -101,7 +121,7 @@ def show_ban(row: Any, described: Mapping[UUID, tuple[str, str]]) -> BanItem:
 
 def show_touchpoint(row: Any, *, with_context: bool) -> TimelineItem:
     """A row of `load_timeline`."""
-    fragment, _, _, body = row
+    fragment, _, _, body, sentiment = row
     touchpoint = _touchpoint.decode(body)
     return TimelineItem(
         id=touchpoint.id,
@@ -119,6 +139,23 @@ def show_touchpoint(row: Any, *, with_context: bool) -> TimelineItem:
         traits=touchpoint.traits if bytes(touchpoint.traits) != b"{}" else None,
         flags=touchpoint.flags,
         context=touchpoint.context if with_context else None,
+        sentiment=Raw(sentiment.encode()) if sentiment is not None else None,
+    )
+
+
+def show_consent(row: Any, purpose: str | None, channel: str | None) -> ConsentItem:
+    """A row of `load_consents`, with those of its words that are asked for."""
+    fragment, _, _, body, _ = row
+    touchpoint = _touchpoint.decode(body)
+    words = [one for one in touchpoint.consent if purpose in (None, one.purpose) and channel in (None, one.channel)]
+    return ConsentItem(
+        touchpoint_id=touchpoint.id,
+        name=touchpoint.name,
+        at=format_utc(from_micros(compute_word_time(to_micros(touchpoint.occurred_at), touchpoint))),
+        received_at=format_utc(touchpoint.received_at),
+        source=touchpoint.source_id,
+        fragment=fragment,
+        words=words,
     )
 
 
@@ -130,6 +167,7 @@ def show_origin(origin: Origin, source: str | None) -> TraitItem:
         touchpoint_id=origin.touchpoint_id,
         source=source,
         fragment=origin.fragment,
+        original=None if origin.original is None else Raw(origin.original),
     )
 
 

@@ -1,17 +1,14 @@
 """Consent by purpose and channel: the latest word stands, at equal t that of the greater touchpoint id."""
 
 from collections.abc import Iterable
-from typing import Final, Literal, TypeAlias
+from typing import TypeAlias
 
 from msgspec import Raw, Struct
 
-from services.profile.domain.edits import SOURCE
+from libs.consent import EVERY_CHANNEL, Status
+from services.profile.domain.edits import COMMAND_SOURCES
 from services.profile.domain.touchpoint import Touchpoint
 from services.profile.domain.values import encode_json, render_time, to_micros
-
-EVERY_CHANNEL: Final = "*"
-COMMAND_SOURCES: Final = frozenset({SOURCE, "engagement"})
-Status: TypeAlias = Literal["granted", "denied"]
 
 
 class Consent(Struct, array_like=True, frozen=True, gc=False):
@@ -19,6 +16,8 @@ class Consent(Struct, array_like=True, frozen=True, gc=False):
     by: bytes
     status: Status
     wording_version: str | None = None
+    source: str | None = None
+    proof: str | None = None
 
 
 Consents: TypeAlias = dict[str, dict[str, Consent]]
@@ -30,9 +29,15 @@ def fold_consents(consents: Consents, touchpoint: Touchpoint, t_us: int, by: byt
 
     A command's and a one-click's t is set by us, after every word known, and stands.
     """
-    at_us = t_us if touchpoint.source_id in COMMAND_SOURCES else min(t_us, to_micros(touchpoint.received_at))
+    source = touchpoint.source_id
+    at_us = compute_word_time(t_us, touchpoint)
     for said in touchpoint.consent:
-        _fold(consents, said.purpose, said.channel, Consent(at_us, by, said.status, said.wording_version))
+        word = Consent(at_us, by, said.status, said.wording_version, source, said.proof)
+        _fold(consents, said.purpose, said.channel, word)
+
+
+def compute_word_time(t_us: int, touchpoint: Touchpoint) -> int:
+    return t_us if touchpoint.source_id in COMMAND_SOURCES else min(t_us, to_micros(touchpoint.received_at))
 
 
 def merge_consents(parts: Iterable[Consents]) -> Consents:
@@ -42,23 +47,6 @@ def merge_consents(parts: Iterable[Consents]) -> Consents:
             for channel, word in by_channel.items():
                 _fold(merged, purpose, channel, word)
     return merged
-
-
-def effective_consent(consents: Consents, purpose: str, channel: str) -> Status | None:
-    """The latest of the channel's own word and the one for every channel; None where neither was said.
-
-    One touchpoint that says both means its more special word.
-    """
-    by_channel = consents.get(purpose, {})
-    own, general = by_channel.get(channel), by_channel.get(EVERY_CHANNEL)
-    if own is None or (general is not None and (general.t_us, general.by) > (own.t_us, own.by)):
-        own = general
-    return None if own is None else own.status
-
-
-def latest_consent_us(consents: Consents) -> int | None:
-    """The greatest t of any word: a command's t is max(now, this + 1 ms), so that the newest word of a person always wins."""
-    return max((word.t_us for by_channel in consents.values() for word in by_channel.values()), default=None)
 
 
 def render_consents(consents: Consents) -> bytes:
@@ -79,9 +67,8 @@ def _show(purpose: str, channel: str, word: Consent) -> dict[str, str | Raw]:
         "status": word.status,
         "at": Raw(render_time(word.t_us)),
     }
-    if word.wording_version is not None:
-        shown["wording_version"] = word.wording_version
-    return shown
+    more = {"wording_version": word.wording_version, "source": word.source, "proof": word.proof}
+    return shown | {name: value for name, value in more.items() if value is not None}
 
 
 def _descending(by: bytes) -> int:

@@ -9,6 +9,8 @@ import msgspec
 from libs.kit.times import parse_utc
 
 SOURCE: Final = "profile-api"
+COMMAND_SOURCES: Final = frozenset({SOURCE, "engagement"})
+"""What speaks for the business: edits by API, and the messages that engagement sends."""
 _MOMENT: Final = timedelta(milliseconds=1)
 
 
@@ -25,9 +27,14 @@ class _Consent(msgspec.Struct):
     at: str
 
 
+class _Lead(msgspec.Struct):
+    stage: str | None = None
+
+
 class _View(msgspec.Struct):
     last_seen_at: str | None
     consent: list[_Consent] = []
+    lead: _Lead = msgspec.field(default_factory=_Lead)
 
 
 _known = msgspec.json.Decoder(list[Known])
@@ -47,6 +54,11 @@ def compute_edit_time(now: datetime, core: bytes) -> datetime:
     last = _view.decode(b"{%b}" % core).last_seen_at
     # An identifier that was split off without a touchpoint of its own hasn't been seen.
     return now if last is None else max(now, parse_utc(last) + _MOMENT)
+
+
+def read_lead_stage(core: bytes) -> str | None:
+    """The stage that the view shows."""
+    return _view.decode(b"{%b}" % core).lead.stage
 
 
 def compute_consent_time(now: datetime, core: bytes, purpose: str) -> datetime:

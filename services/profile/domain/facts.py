@@ -16,7 +16,6 @@ from msgspec import Raw, Struct
 from libs.orders.parts import OrderPart, RefundPart, merge_orders, merge_refunds
 from services.profile.domain.state import encode_packed
 from services.profile.domain.totals import Kind, Totals, count_tallied
-from services.profile.domain.touchpoint import Touchpoint
 from services.profile.domain.values import (
     ABSENT,
     KEY_CHARS,
@@ -25,7 +24,6 @@ from services.profile.domain.values import (
     pack_exact,
     read_id,
     read_number,
-    read_text,
     to_thousandths,
 )
 
@@ -151,7 +149,6 @@ class Properties(Struct):
     sms_id: Raw = ABSENT
     push_id: Raw = ABSENT
     rating: Raw = ABSENT
-    text: Raw = ABSENT
     cart_id: Raw = ABSENT
     quantity: Raw = ABSENT
     store_id: Raw = ABSENT
@@ -175,14 +172,6 @@ def read_review(properties: Properties, touchpoint_id: str, t_us: int, by: bytes
     rating = read_number(properties.rating)
     key = make_key(Part.REVIEW, read_id(properties.review_id, touchpoint_id))
     return key, Review(t_us, by, None if rating is None else str(rating))
-
-
-def read_text_to_score(touchpoint: Touchpoint) -> str | None:
-    """The text whose sentiment counts, a mention's; None where there is nothing to score."""
-    if touchpoint.name != MENTION_NAME or touchpoint.kind != "track":
-        return None
-    text = read_text(read_properties(touchpoint.properties).text)
-    return None if text is None or not text.strip() else text
 
 
 def read_mention(properties: Properties, score: str | None, touchpoint_id: str, t_us: int, by: bytes) -> tuple[FactKey, Mention]:

@@ -8,13 +8,13 @@ from typing import Final
 from uuid import UUID
 
 import msgspec
-from msgspec import Raw, Struct
 
 from libs.orders.parts import fold_order, fold_refund, refund_key
 from libs.orders.statements import OrderStatement
 from services.profile.domain.accounts import fold_group
 from services.profile.domain.activity import ActivityBook
 from services.profile.domain.attribution import fold_visit, read_visit
+from services.profile.domain.cleansing import CLEANSED, cleanse
 from services.profile.domain.consent import fold_consents
 from services.profile.domain.facts import (
     CART_NAMES,
@@ -32,11 +32,10 @@ from services.profile.domain.facts import (
     read_message,
     read_properties,
     read_review,
-    read_text_to_score,
     read_ticket,
     read_visits,
 )
-from services.profile.domain.lead import fold_capture, fold_stage, read_stage
+from services.profile.domain.lead import LeadWord, fold_capture, fold_owner, fold_stage, read_owner, read_stage
 from services.profile.domain.rows import RowBook
 from services.profile.domain.sessions import is_activity
 from services.profile.domain.state import (
@@ -47,28 +46,27 @@ from services.profile.domain.state import (
     LEAD,
     SURVEYS,
     TRAITS,
+    USAGE,
     OpenState,
     OpenStates,
     State,
 )
 from services.profile.domain.surveys import HISTORY_MAX, WITH_HISTORY, SurveyAnswer, read_answer
 from services.profile.domain.tallies import Asked, Tops, ask_carts, ask_purchases, ask_stores
+from services.profile.domain.texts import SURVEY_NAME, read_text_to_score
 from services.profile.domain.totals import FORMAT, Kind, Totals, decode_totals, encode_totals
 from services.profile.domain.touchpoint import Touchpoint
 from services.profile.domain.traits import Refused, Said, fold_said, keep_latest, merge_said, state_traits
-from services.profile.domain.values import ABSENT, NULL, to_micros
+from services.profile.domain.usage import Usage, fold_own, is_own, merge_usages, name_device
+from services.profile.domain.values import NULL, to_micros
 from services.profile.domain.view import ALL_PARTS, render_core
 
 Score = Callable[[str], str]
 """Sentiment of a text: -1 to 1, a decimal of at most 4 places. Pure, so that a redelivery scores alike."""
 
 
-class _Stage(Struct):
-    stage: Raw = ABSENT
-
-
 _answer = msgspec.json.Decoder(SurveyAnswer).decode
-_stage = msgspec.json.Decoder(_Stage).decode
+_lead_word = msgspec.json.Decoder(LeadWord).decode
 WITH_TOPS: Final = frozenset({"orders", "purchases", "carts", "stores"})
 """Parts of the view for which there may be something to ask; most touchpoints touch none of them."""
 _NOTHING_REFUSED: Final[Refused] = ()
@@ -120,6 +118,8 @@ class Folding:
         if is_activity(kind, touchpoint.channel):
             opened.points.append(t_us)
             self.touched.add("web")
+        if is_own(touchpoint):
+            self._fold_usage(opened, touchpoint, t_us)
         by = touchpoint.id.bytes
         self._fold_traits(opened, touchpoint, refused, t_us, by)
         if touchpoint.campaign is not None:
@@ -138,6 +138,8 @@ class Folding:
 
     def finish(self) -> tuple[dict[UUID, bytes], bytes, bytes]:
         """Changed states by fragment, the totals and the view's members, once rows and activity are settled."""
+        if "messages" in self.touched:
+            self.touched.add("activity")  # whose preferred channel is the one that is answered in
         core = render_core(self._core, self.touched, self._totals, self._states, self.tops)
         return self._states.encode_changed(), encode_totals(self._totals), core
 
@@ -178,16 +180,30 @@ class Folding:
             self._see(state, state.last_us)
         totals.page_views += state.page_views
         totals.surveys = merge_said((totals.surveys, opened.read(SURVEYS)))
+        usage = opened.read(USAGE)
+        if usage.hours:
+            totals.usage = merge_usages([usage] if totals.usage is None else [totals.usage, usage])
         answers = opened.read(ANSWERS)
         if answers:
             totals.answers = keep_latest([*(totals.answers or ()), *answers], HISTORY_MAX)
+
+    def _fold_usage(self, opened: OpenState, touchpoint: Touchpoint, t_us: int) -> None:
+        channel, device = touchpoint.channel, name_device(touchpoint.device)
+        fold_own(opened.edit(USAGE), channel, device, t_us)
+        if self._totals.usage is None:
+            self._totals.usage = Usage()
+        fold_own(self._totals.usage, channel, device, t_us)
+        self.touched.add("activity")
 
     def _fold_traits(self, opened: OpenState, touchpoint: Touchpoint, refused: Refused, t_us: int, by: bytes) -> None:
         stated = state_traits(touchpoint, refused)
         if stated:
             traits = opened.edit(TRAITS)
             for name, value in stated.items():
-                fold_said(traits, name, Said(t_us, by, None if value == NULL else value))
+                clean = cleanse(name, value) if name in CLEANSED else value
+                if clean is not None:
+                    original = None if clean == value else value
+                    fold_said(traits, name, Said(t_us, by, None if clean == NULL else clean, original))
             self.touched.add("traits")
 
     def _fold_order(self, fragment: UUID, statement: OrderStatement, touchpoint: Touchpoint, t_us: int) -> None:
@@ -226,7 +242,7 @@ class Folding:
             self._fold_small(self._states[fragment], touchpoint, t_us, by)
 
     def _fold_small(self, opened: OpenState, touchpoint: Touchpoint, t_us: int, by: bytes) -> None:
-        if touchpoint.name == "Survey Answered":
+        if touchpoint.name == SURVEY_NAME:
             answer = read_answer(_answer(touchpoint.properties), t_us, by)
             if answer is not None:
                 surveys = opened.edit(SURVEYS)
@@ -238,12 +254,18 @@ class Folding:
                 fold_said(self._totals.surveys, *answer)
                 self.touched |= {"surveys", "support"}
         elif touchpoint.name == "Lead Stage Changed":
-            stage = read_stage(_stage(touchpoint.properties).stage, t_us, by)
-            if stage is not None:
-                fold_stage(opened.edit(LEAD), stage)
-                self.touched.add("lead")
+            self._fold_lead(opened, _lead_word(touchpoint.properties), t_us, by)
         elif touchpoint.name == "Lead Captured":
             fold_capture(opened.edit(LEAD), t_us)
+            self.touched.add("lead")
+
+    def _fold_lead(self, opened: OpenState, word: LeadWord, t_us: int, by: bytes) -> None:
+        stage, owner = read_stage(word.stage, t_us, by), read_owner(word, t_us, by)
+        if stage is not None:
+            fold_stage(opened.edit(LEAD), stage)
+        if owner is not None:
+            fold_owner(opened.edit(LEAD), owner)
+        if stage is not None or owner is not None:
             self.touched.add("lead")
 
     def _fold_history(self, opened: OpenState, told: Sequence[Said]) -> None:

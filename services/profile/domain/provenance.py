@@ -9,13 +9,14 @@ from services.profile.domain.traits import Said, is_later
 
 
 class Origin(NamedTuple):
-    """`value` is JSON. The touchpoint's time is in microseconds since 1970."""
+    """`value` is JSON, as is `original`: what was sent, where that was cleansed. `t_us`: the touchpoint's time."""
 
     name: str
     value: bytes
     t_us: int
     touchpoint_id: UUID
     fragment: UUID
+    original: bytes | None = None
 
 
 def trace_traits(states: Mapping[UUID, bytes]) -> list[Origin]:
@@ -27,7 +28,7 @@ def trace_traits(states: Mapping[UUID, bytes]) -> list[Origin]:
             if held is None or is_later(word, held[0]):
                 last[name] = word, fragment
     return [
-        Origin(name, word.value, word.t_us, UUID(bytes=word.by), fragment)
+        Origin(name, word.value, word.t_us, UUID(bytes=word.by), fragment, word.original)
         for name, (word, fragment) in sorted(last.items())
         if word.value is not None
     ]

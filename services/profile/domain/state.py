@@ -18,6 +18,7 @@ from services.profile.domain.lead import Lead, merge_leads
 from services.profile.domain.sessions import Interval
 from services.profile.domain.surveys import HISTORY_MAX
 from services.profile.domain.traits import Said, Traits, keep_latest, merge_said
+from services.profile.domain.usage import Usage, merge_usages
 
 FORMAT: Final = 1
 """Of the bytes. New members are appended with a default; anything else is a new format and a rebuild."""
@@ -43,6 +44,7 @@ class State(Struct, array_like=True, gc=False):
     lead: Raw = _NIL
     accounts: Raw = _NIL
     answers: Raw = _NIL
+    usage: Raw = _NIL
 
 
 class Section(Generic[T]):
@@ -62,6 +64,7 @@ ATTRIBUTION: Final[Section[Attribution]] = Section("attribution", Attribution, A
 CONSENT: Final[Section[Consents]] = Section("consent", Consents, dict, merge_consents)
 SURVEYS: Final[Section[dict[str, Said]]] = Section("surveys", dict[str, Said], dict, merge_said)
 LEAD: Final[Section[Lead]] = Section("lead", Lead, Lead, merge_leads)
+USAGE: Final[Section[Usage]] = Section("usage", Usage, Usage, merge_usages)
 ACCOUNTS: Final[Section[Accounts]] = Section("accounts", dict[str, Account], dict, merge_accounts)
 
 

@@ -12,9 +12,10 @@ from msgspec import Struct
 from services.profile.domain.sessions import Interval
 from services.profile.domain.state import encode_packed
 from services.profile.domain.traits import Said
+from services.profile.domain.usage import Usage
 from services.profile.domain.values import Exact
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 """Totals of another format are counted anew from states and rows when the profile is next touched."""
 PARTS: Final = 8
 """How many parts of rows there are (`facts.Part`)."""
@@ -72,6 +73,7 @@ class Totals(Struct, array_like=True, gc=False):
     visits: int = 0
     last_visit_us: int | None = None
     tallied: dict[int, int] = {}
+    usage: Usage | None = None
 
 
 _FORMAT_AT: Final = 3

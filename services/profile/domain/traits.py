@@ -12,11 +12,15 @@ from services.profile.domain.values import NULL, encode_json, read_text
 
 
 class Said(Struct, array_like=True, frozen=True, gc=False):
-    """What a touchpoint stated: the latest by (t, touchpoint id) stands. `value` is JSON; None says that it is deleted."""
+    """What a touchpoint stated: the latest by (t, touchpoint id) stands. `value` is JSON; None says that it is deleted.
+
+    `original`: what was sent, where cleansing made another value of it.
+    """
 
     t_us: int
     by: bytes
     value: bytes | None
+    original: bytes | None = None
 
 
 Traits: TypeAlias = dict[str, Said]

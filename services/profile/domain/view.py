@@ -19,11 +19,14 @@ from services.profile.domain.surveys import WITH_HISTORY, render_answers, render
 from services.profile.domain.tallies import Tops, render_carts, render_purchases, render_stores
 from services.profile.domain.totals import Totals
 from services.profile.domain.traits import render_traits
+from services.profile.domain.usage import Usage, choose_channel, render_usage
 from services.profile.domain.values import NULL, average_to_cents, divide_half_even, encode_json, render_time
 
 T = TypeVar("T")
 _NULL: Final = Raw(NULL)
 _SECOND_US: Final = 1_000_000
+_NO_MESSAGES: Final = [0] * len(MESSAGE_STATES)
+_OPENED, _CLICKED = MESSAGE_STATES.index("opened"), MESSAGE_STATES.index("clicked")
 
 
 class _Aggregates(Struct):
@@ -37,6 +40,7 @@ class _Aggregates(Struct):
     purchases: Raw = _NULL
     carts: Raw = _NULL
     stores: Raw = _NULL
+    activity: Raw = _NULL
 
 
 class _Core(Struct):
@@ -101,10 +105,21 @@ def _render_surveys(totals: Totals) -> bytes:
 
 
 def _render_messages(totals: Totals) -> bytes:
-    nothing = [0] * len(MESSAGE_STATES)
     return encode_json(
-        {channel: dict(zip(MESSAGE_STATES, totals.messages.get(channel, nothing), strict=True)) for channel in MESSAGE_CHANNELS}
+        {
+            channel: dict(zip(MESSAGE_STATES, totals.messages.get(channel, _NO_MESSAGES), strict=True))
+            for channel in MESSAGE_CHANNELS
+        }
     )
+
+
+def _render_activity(totals: Totals) -> bytes:
+    usage = Usage() if totals.usage is None else totals.usage
+    told = totals.messages
+    responses: dict[str, int] = {
+        channel: told[channel][_OPENED] + told[channel][_CLICKED] for channel in MESSAGE_CHANNELS if channel in told
+    }
+    return render_usage(usage, choose_channel(usage, responses))
 
 
 _AGGREGATES: Final[dict[str, Callable[[Totals], bytes]]] = {
@@ -115,6 +130,7 @@ _AGGREGATES: Final[dict[str, Callable[[Totals], bytes]]] = {
     "reviews": _render_reviews,
     "surveys": _render_surveys,
     "messages": _render_messages,
+    "activity": _render_activity,
 }
 
 

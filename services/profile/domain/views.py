@@ -3,7 +3,7 @@
 Everything stays bytes: a view is put together from parts that were rendered when they changed.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -104,3 +104,26 @@ def render_view(profile_id: UUID, version: int, updated_at: str, identifiers: by
     """`GET /v1/profiles/{id}` as of a version."""
     head = f'{{"id":"{profile_id}","version":{version},"updated_at":"{updated_at}","identifiers":'
     return b"%b%b,%b,%b}" % (head.encode(), identifiers, core, facets or NO_FACETS)
+
+
+MEMBERS: Final = (
+    "identifiers",
+    "traits",
+    "aggregates",
+    "attribution",
+    "consent",
+    "lead",
+    "accounts",
+    "last_message",
+    "segments",
+    "loyalty",
+    "computed",
+    "scores",
+)
+"""What a reader may ask for alone; id, version and the times come with it."""
+_ALWAYS: Final = frozenset({"id", "version", "first_seen_at", "last_seen_at", "updated_at"})
+
+
+def pick_members(view: bytes, names: Collection[str]) -> bytes:
+    """The view with only these of its members."""
+    return _encode({name: raw for name, raw in _members.decode(view).items() if name in names or name in _ALWAYS})

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeAlias
 from uuid import UUID
 
+from msgspec import Raw
 from msgspec.structs import replace
 
 from libs.events import codec
@@ -20,7 +21,8 @@ from services.profile.domain.graph import BlockedSeen
 from services.profile.domain.identity import BLOCKED, NO_IDENTIFIER
 from services.profile.domain.messages import choose_last, render_last_message
 from services.profile.domain.rules import Rules
-from services.profile.domain.search import compute_trait_keys
+from services.profile.domain.search import SearchKeys, compute_trait_keys
+from services.profile.domain.texts import read_text_to_score
 from services.profile.domain.views import compare_facets, render_facets
 from services.profile.handlers.change_rules import LiveRules
 from services.profile.handlers.fold_profiles import ProfileWork
@@ -36,6 +38,8 @@ from services.profile.ports import (
     ProfileGraph,
     ProfileGroup,
     ProfileRow,
+    ScoredText,
+    Sentiment,
     TimelineEntry,
 )
 
@@ -46,15 +50,11 @@ APPLIED: Final[tuple[Cause, ...]] = ("touchpoint",)
 MERGED: Final[tuple[Cause, ...]] = ("merge", "touchpoint")
 
 
-def _warm_nothing(_touchpoints: Iterable[TouchpointRecorded]) -> None:
-    """Where there is nothing slow to do."""
-
-
 @dataclass(frozen=True, slots=True)
 class Applying:
     """What applying touchpoints needs. `generation` is read once at start: only a rebuild with stopped workers raises it.
 
-    `warm` is told what will be folded before anything is locked, so that slow pure work (sentiment) isn't done under locks.
+    Texts are scored before anything is asked or locked.
     """
 
     graph: GraphStore
@@ -64,15 +64,15 @@ class Applying:
     rules: LiveRules
     fragment_id: FragmentIds
     clock: Clock
+    sentiment: Sentiment
     generation: int = 0
-    warm: Callable[[Iterable[TouchpointRecorded]], None] = _warm_nothing
 
 
 async def apply_touchpoints(tx: Tx, messages: Sequence[Incoming], applying: Applying) -> BatchResult:
     """A BatchHandler. (1) New ids only; (2)-(4) the graph under its locks; (5) fold, write each row once, tell each profile."""
     outcomes: list[Outcome] = [DUPLICATE] * len(messages)
     read = _read(messages, outcomes)
-    applying.warm(touchpoint for _, touchpoint in read)
+    sentiments = await _score_texts([touchpoint for _, touchpoint in read], applying.sentiment)
     fresh = await _keep_new(tx, read, outcomes, applying.graph)
     if not fresh:
         return BatchResult(outcomes)
@@ -92,7 +92,7 @@ async def apply_touchpoints(tx: Tx, messages: Sequence[Incoming], applying: Appl
     await take_facets(tx, groups, applying.facets)
     folded = [group for group in groups if group.applied or group.absorbed]
     states = await fold_groups(tx, folded, opened.missing, applying)
-    batch = _Batch(opened, [messages[one.place] for one in kept], states)
+    batch = _Batch(opened, [messages[one.place] for one in kept], states, sentiments)
     outgoing = await _write(tx, groups, batch, applying)
     _count(groups, opened.graph)
     return BatchResult(outcomes, outgoing)
@@ -126,11 +126,20 @@ def _drop_blocked(fresh: Sequence[tuple[int, TouchpointRecorded]], rules: Rules)
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """`messages` in the order of application."""
+    """`messages` in the order of application; `sentiments` by touchpoint id."""
 
     opened: OpenedGraph
     messages: Sequence[Incoming]
     states: dict[UUID, bytes]
+    sentiments: Mapping[UUID, ScoredText]
+
+
+async def _score_texts(touchpoints: Iterable[TouchpointRecorded], sentiment: Sentiment) -> dict[UUID, ScoredText]:
+    texts = {one.id: text for one in touchpoints if (text := read_text_to_score(one)) is not None}
+    if not texts:
+        return {}
+    await sentiment.warm(texts.values())
+    return {id_: ScoredText(Raw(sentiment(text).encode()), sentiment.version) for id_, text in texts.items()}
 
 
 def _read(messages: Sequence[Incoming], outcomes: list[Outcome]) -> list[tuple[int, TouchpointRecorded]]:
@@ -239,9 +248,11 @@ async def _write(tx: Tx, groups: Sequence[ProfileGroup], batch: _Batch, applying
     await store.save_fragments(tx, batch.states, _find_moves(groups, batch.opened))
     await store.save_profiles(tx, rows, moment.now)
     await store.save_graph(tx, graph, moment.now)
-    await store.append_timeline(tx, _list_timeline(groups, told))
-    keys = {group.id: compute_trait_keys(group.core) for group in groups if "traits" in group.parts}
-    keys.update({gone.id: [] for group in groups for gone in group.absorbed})
+    await store.append_timeline(tx, _list_timeline(groups, told, batch.sentiments))
+    keys: dict[UUID, SearchKeys | tuple[()]] = {
+        group.id: compute_trait_keys(group.core) for group in groups if "traits" in group.parts
+    }
+    keys.update({gone.id: () for group in groups for gone in group.absorbed})
     ignored = {one.touchpoint_id: NO_IDENTIFIER for one in graph.blocked if one.own is None}
     if ignored:
         await store.save_ignored(tx, ignored, moment.now)
@@ -297,9 +308,15 @@ def _find_moves(groups: Iterable[ProfileGroup], opened: OpenedGraph) -> dict[UUI
     }
 
 
-def _list_timeline(groups: Iterable[ProfileGroup], told: Told) -> list[TimelineEntry]:
+def _list_timeline(groups: Iterable[ProfileGroup], told: Told, sentiments: Mapping[UUID, ScoredText]) -> list[TimelineEntry]:
     return [
-        TimelineEntry(applied.fragment, applied.position, applied.touchpoint, told.body_of(applied.position))
+        TimelineEntry(
+            applied.fragment,
+            applied.position,
+            applied.touchpoint,
+            told.body_of(applied.position),
+            sentiments.get(applied.touchpoint.id),
+        )
         for group in groups
         for applied in group.applied
     ]

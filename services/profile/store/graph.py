@@ -17,6 +17,7 @@ from libs.kit.times import from_micros
 from services.profile.domain.graph import EpochOpened, Group
 from services.profile.domain.identity import BLOCKED, NO_IDENTIFIER
 from services.profile.domain.nodes import Node
+from services.profile.domain.search import SearchKeys
 from services.profile.ports import Located, NewFragment, ProfileGraph, ProfileGroup, ProfileRow, TimelineEntry
 
 _INSERT_TOUCHPOINTS: Final = (
@@ -111,14 +112,23 @@ SELECT n.address, n.fragment, n.epoch, 'shared_device', n.touchpoint_id, n.appli
        touchpoint_id = excluded.touchpoint_id, applied = excluded.applied, at = excluded.at
 """
 _DROP_TRAITS: Final = "DELETE FROM trait_keys WHERE profile_id = ANY($1::uuid[])"
+_DROP_NAMES: Final = "DELETE FROM names WHERE profile_id = ANY($1::uuid[])"
+# Names change seldom: whose stay as they are cost a look and no write.
+_INDEX_NAMES: Final = """
+INSERT INTO names (profile_id, name, keys)
+SELECT n.profile_id, n.name, n.keys::bigint[] FROM unnest($1::uuid[], $2::text[], $3::text[]) AS n (profile_id, name, keys)
+    ON CONFLICT (profile_id) DO UPDATE SET name = excluded.name, keys = excluded.keys
+       WHERE names.name <> excluded.name OR names.keys <> excluded.keys
+"""
 _INDEX_TRAITS: Final = """
 INSERT INTO trait_keys (profile_id, keys)
 SELECT n.profile_id, n.keys::bigint[] FROM unnest($1::uuid[], $2::text[]) AS n (profile_id, keys)
     ON CONFLICT (profile_id) DO UPDATE SET keys = excluded.keys WHERE trait_keys.keys <> excluded.keys
 """
-_TIMELINE_COLUMNS: Final = ("fragment", "occurred_at", "id", "applied", "channel", "name", "body")
+_TIMELINE_COLUMNS: Final = ("fragment", "occurred_at", "id", "applied", "channel", "name", "body", "sentiment", "consents")
 
 _nodes = msgspec.msgpack.Decoder(list[Node], dec_hook=read_id)
+_encode_json = msgspec.json.Encoder().encode
 encode_nodes = msgspec.msgpack.Encoder(uuid_format="bytes").encode
 
 
@@ -271,18 +281,28 @@ class PostgresGraph:
                 entry.touchpoint.channel,
                 entry.touchpoint.name,
                 entry.body.decode(),
+                None if entry.sentiment is None else _encode_json(entry.sentiment).decode(),
+                bool(entry.touchpoint.consent),
             )
             for entry in entries
         ]
         await tx.copy_records_to_table("timeline", records=records, columns=_TIMELINE_COLUMNS)
 
-    async def index_traits(self, tx: Tx, keys: Mapping[UUID, Sequence[int]]) -> None:
-        gone = [profile_id for profile_id, own in keys.items() if not own]
-        if gone:
-            await tx.execute(_DROP_TRAITS, gone)
-        kept = sorted(profile_id for profile_id, own in keys.items() if own)
-        if kept:
-            await tx.execute(_INDEX_TRAITS, kept, [_array(keys[profile_id]) for profile_id in kept])
+    async def index_traits(self, tx: Tx, keys: Mapping[UUID, SearchKeys | tuple[()]]) -> None:
+        found = sorted((profile_id, own) for profile_id, own in keys.items() if own)
+        traits = [(profile_id, own.traits) for profile_id, own in found if own.traits]
+        names = [(profile_id, own) for profile_id, own in found if own.names]
+        without_traits = list(keys.keys() - {profile_id for profile_id, _ in traits})
+        without_names = list(keys.keys() - {profile_id for profile_id, _ in names})
+        if without_traits:
+            await tx.execute(_DROP_TRAITS, without_traits)
+        if without_names:
+            await tx.execute(_DROP_NAMES, without_names)
+        if traits:
+            await tx.execute(_INDEX_TRAITS, [row[0] for row in traits], [_array(row[1]) for row in traits])
+        if names:
+            columns = [row[0] for row in names], [own.name for _, own in names], [_array(own.names) for _, own in names]
+            await tx.execute(_INDEX_NAMES, *columns)
 
 
 def _contents(rows: Sequence[ProfileRow]) -> tuple[list[Any], ...]:

@@ -9,21 +9,25 @@ from uuid import UUID
 from libs.kit.db import Tx
 
 # Each fragment's newest first by its own index, then the newest of those: the same cost at the 100,000th touchpoint.
-_TIMELINE: Final = """
-SELECT t.fragment, t.occurred_at, t.id, t.body
+_ENTRIES: Final = """
+SELECT t.fragment, t.occurred_at, t.id, t.body, t.sentiment
   FROM profiles p
  CROSS JOIN LATERAL unnest(p.members) AS m (fragment)
  CROSS JOIN LATERAL (
-        SELECT fragment, occurred_at, id, body FROM timeline
+        SELECT fragment, occurred_at, id, body, sentiment FROM timeline
          WHERE fragment = m.fragment
            AND (occurred_at, id) < ($2, $3)
            AND ($4::timestamptz IS NULL OR occurred_at >= $4)
            AND ($5::text IS NULL OR channel = $5)
            AND ($6::text IS NULL OR name = $6)
+           AND {only}
+           AND ($8::text IS NULL OR strpos(lower(body::json ->> 'properties'), lower($8)) > 0)
          ORDER BY occurred_at DESC, id DESC LIMIT $7) t
  WHERE p.id = $1
  ORDER BY t.occurred_at DESC, t.id DESC LIMIT $7
 """
+_TIMELINE: Final = _ENTRIES.format(only="true")
+_CONSENTS: Final = _ENTRIES.format(only="consents")
 # What a profile shared before a merge or a split is its own past; what the other part did afterwards isn't.
 _HISTORY: Final = """
 WITH RECURSIVE tree (id, until) AS (
@@ -65,25 +69,31 @@ SELECT r.applied, r.touchpoint_id, r.reason, r.at, o.kind, o.value, o.id,
   FROM refusals r LEFT JOIN fragments o ON o.id = r.own
  WHERE (r.applied, r.reason) < ($1, $2) ORDER BY r.applied DESC, r.reason DESC LIMIT $3
 """
-_FOUND_BY_TRAITS: Final = """
-SELECT profile_id FROM trait_keys WHERE keys @> $1::bigint[] AND profile_id > $2 ORDER BY profile_id LIMIT $3
-"""
 END_OF_TIME: Final = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
 LAST_ID: Final = UUID(int=(1 << 128) - 1)
 
 
 @dataclass(frozen=True, slots=True)
 class TimelineFilter:
-    """`since` is inclusive; None: no limit."""
+    """`since` is inclusive; `text` stands in the properties as JSON, in any letter case. None: no limit."""
 
     channel: str | None = None
     name: str | None = None
     since: datetime | None = None
+    text: str | None = None
 
 
 async def load_timeline(tx: Tx, profile_id: UUID, wanted: TimelineFilter, before: tuple[datetime, UUID], limit: int) -> list[Any]:
-    """(fragment, occurred_at, id, body) of the touchpoints before a place, newest first."""
-    rows: list[Any] = await tx.fetch(_TIMELINE, profile_id, *before, wanted.since, wanted.channel, wanted.name, limit)
+    """(fragment, occurred_at, id, body, sentiment) of the touchpoints before a place, newest first."""
+    rows: list[Any] = await tx.fetch(
+        _TIMELINE, profile_id, *before, wanted.since, wanted.channel, wanted.name, limit, wanted.text
+    )
+    return rows
+
+
+async def load_consents(tx: Tx, profile_id: UUID, before: tuple[datetime, UUID], limit: int) -> list[Any]:
+    """As `load_timeline`, but only what says something of consent."""
+    rows: list[Any] = await tx.fetch(_CONSENTS, profile_id, *before, None, None, None, limit, None)
     return rows
 
 
@@ -102,8 +112,3 @@ async def load_links(tx: Tx, fragments: Sequence[UUID]) -> list[Any]:
 async def load_refusals(tx: Tx, before: tuple[int, str], limit: int) -> list[Any]:
     rows: list[Any] = await tx.fetch(_REFUSALS, *before, limit)
     return rows
-
-
-async def find_by_traits(tx: Tx, keys: Sequence[int], after: UUID, limit: int) -> list[UUID]:
-    """Profiles that may have all of the traits, by id: hashes are compared, so the view has the last word."""
-    return [row[0] for row in await tx.fetch(_FOUND_BY_TRAITS, list(keys), after, limit)]

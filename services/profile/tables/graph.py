@@ -159,7 +159,17 @@ TIMELINE = sa.Table(
     sa.Column("channel", sa.Text, nullable=False),
     sa.Column("name", sa.Text, nullable=False),
     sa.Column("body", sa.Text, nullable=False),
+    sa.Column("sentiment", sa.Text, nullable=True),
+    sa.Column("consents", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Index("ix_timeline_fragment", "fragment", sa.text("occurred_at DESC"), sa.text("id DESC")),
+    # What was ever said of consent, without what lies between: the journal is its history, and nothing in it is changed.
+    sa.Index(
+        "ix_timeline_consents",
+        "fragment",
+        sa.text("occurred_at DESC"),
+        sa.text("id DESC"),
+        postgresql_where=sa.text("consents"),
+    ),
     comment="The journal: each touchpoint, the fragment it was folded in for ever, its place in the order of application",
 )
 FACETS = sa.Table(
@@ -193,6 +203,16 @@ TRAIT_KEYS = sa.Table(
     sa.Column("keys", ARRAY(sa.BigInteger), nullable=False),
     sa.Index("ix_trait_keys_keys", "keys", postgresql_using="gin"),
     comment="Hashes of (trait, value), for the search by exact value; hits are compared with the view",
+)
+NAMES = sa.Table(
+    "names",
+    METADATA,
+    sa.Column("profile_id", UUID, primary_key=True),
+    sa.Column("name", sa.Text(collation="C"), nullable=False),
+    sa.Column("keys", ARRAY(sa.BigInteger), nullable=False),
+    sa.Index("ix_names_keys", "keys", postgresql_using="gin"),
+    sa.Index("ix_names_name", "name", "profile_id"),
+    comment="Hashes of how names begin and of what is left of them without one letter; what profiles are sorted by name by",
 )
 GENERATION = sa.Table(
     "generation",

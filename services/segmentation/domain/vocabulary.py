@@ -49,6 +49,7 @@ VIEW_PATHS: Final = (
             "purchases": "by_month products categories brands",
             "carts": "open last_at last",
             "stores": "visits last_at distinct top",
+            "activity": "hours channels devices preferred_channel",
         }.items()
         for figure in figures.split()
     )
@@ -56,6 +57,7 @@ VIEW_PATHS: Final = (
     | {
         "lead.stage",
         "lead.since",
+        "lead.owner",
     }
 )
 

@@ -16,7 +16,8 @@ from libs.kit.http import create_app
 from libs.kit.ids import build_id_factory
 from libs.messaging.fake_broker import FakeBroker
 from libs.subscriber import Arrivals
-from services.engagement.api import ApiDeps, build_router
+from services.engagement.api.deps import ApiDeps
+from services.engagement.api.routes import build_router
 from services.engagement.handlers import Engagement
 from services.engagement.store import Library, PostgresOutreach
 from tests.builders.changes import KEY, NOON

@@ -1,6 +1,6 @@
 """Drives the profile service's use cases over real PostgreSQL: touchpoints in, rows and records out."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -33,6 +33,7 @@ from services.profile.handlers.regroup_profiles import (
     merge_profiles,
     split_profile,
 )
+from services.profile.ports import Sentiment
 from services.profile.store.accounts import PostgresAccounts
 from services.profile.store.commands import PostgresCommands
 from services.profile.store.facets import PostgresFacets
@@ -107,16 +108,32 @@ def to_incoming(outgoing: Outgoing, partition: int = 0, offset: int = 0) -> Inco
     return Incoming(outgoing.topic, partition, offset, outgoing.key, outgoing.value, headers, outgoing.timestamp_ms or 0)
 
 
-async def fold(tx: Tx, work: Sequence[Any]) -> None:
-    await fold_profiles(tx, work, sentiment=lambda _text: "0.0000")
+class FlatSentiment:
+    """Everything is of the same mood; `version` and `score` may be set to another one's."""
+
+    def __init__(self) -> None:
+        self.version = "flat-1"
+        self.score = "0.0000"
+        self.scored: list[str] = []
+
+    def __call__(self, text: str) -> str:
+        return self.score
+
+    async def warm(self, texts: Collection[str]) -> None:
+        self.scored += texts
 
 
 def _target(ref: str | UUID) -> UUID | tuple[str, str]:
     return ref if isinstance(ref, UUID) else (KINDS[ref[0]], ref)
 
 
-def make_applying(clock: Clock, rules: LiveRules | None = None) -> Applying:
+def make_applying(clock: Clock, rules: LiveRules | None = None, sentiment: Sentiment | None = None) -> Applying:
     """All stores real."""
+    scoring = sentiment or FlatSentiment()
+
+    async def fold(tx: Tx, work: Sequence[Any]) -> None:
+        await fold_profiles(tx, work, sentiment=scoring)
+
     return Applying(
         graph=PostgresGraph(),
         facets=PostgresFacets(),
@@ -125,6 +142,7 @@ def make_applying(clock: Clock, rules: LiveRules | None = None) -> Applying:
         rules=rules or LiveRules(),
         fragment_id=KEY.fragment_id,
         clock=clock,
+        sentiment=scoring,
     )
 
 
@@ -134,11 +152,12 @@ class Profiles:
 
     database: Database
     clock: FakeClock = field(default_factory=lambda: FakeClock(START))
+    sentiment: FlatSentiment = field(default_factory=FlatSentiment)
     log: list[Outgoing] = field(default_factory=list)
     offset: int = 0
 
     def __post_init__(self) -> None:
-        self.applying = make_applying(self.clock)
+        self.applying = make_applying(self.clock, sentiment=self.sentiment)
         self.graph, self.facets = self.applying.graph, self.applying.facets
         self.handle = partial(apply_touchpoints, applying=self.applying)
         self.regrouping = Regrouping(self.applying, PostgresCommands())

@@ -10,6 +10,7 @@ from uuid import UUID
 import httpx
 from fastapi import FastAPI
 
+from libs.consent import Defaults
 from libs.durable.outbox import PostgresOutbox
 from libs.events import codec
 from libs.events.envelope import Outgoing
@@ -32,6 +33,7 @@ from services.profile.api.app import create_profile_app
 from services.profile.api.deps import ApiDeps
 from services.profile.api.reading import Reader
 from services.profile.consumer import GROUP, build_handlers
+from services.profile.domain.lead import LeadStages
 from services.profile.handlers.change_rules import LiveRules
 from services.profile.handlers.regroup_profiles import Regrouping
 from services.profile.main import load_current
@@ -137,6 +139,12 @@ def make_balance(profile_id: UUID | str, version: int, balance: int, *, profile_
     return _encode(event, LOYALTY_EVENTS)
 
 
+DEFAULTS: Defaults = {"US": "granted"}
+STAGES = LeadStages(
+    start=("lead", "customer"), moves={"lead": ("sales-qualified",), "sales-qualified": ("lead", "customer"), "customer": ()}
+)
+
+
 @asynccontextmanager
 async def run_service(
     database: Database, *, env: str = "test", broker: FakeBroker | None = None, longest_stream_s: float = 60
@@ -172,7 +180,21 @@ async def run_service(
     regrouping = Regrouping(applying, PostgresCommands())
     new_id = build_id_factory(clock)
     deps = ApiDeps(
-        database, publisher, reader, ACCESS, KEY, clock, new_id, env, "DE", outbox, regrouping, longest_stream_s, rules
+        database,
+        publisher,
+        reader,
+        ACCESS,
+        KEY,
+        clock,
+        new_id,
+        env,
+        "DE",
+        outbox,
+        regrouping,
+        longest_stream_s,
+        rules,
+        STAGES,
+        DEFAULTS,
     )
     app = create_profile_app(deps, Health(), clock)
     stop = asyncio.Event()

@@ -59,7 +59,7 @@ async def test_each_trait_says_who_said_it_and_when_over_all_fragments(service: 
     items = {item["name"]: item for item in answer.json()["items"]}
     assert {name: item["value"] for name, item in items.items()} == view["traits"] == {"age": 36, "email": "e1", "plan": "gold"}
     said = {"name": "plan", "value": "gold", "at": format_utc(new.occurred_at), "touchpoint_id": str(new.id), "source": "crm"}
-    assert items["plan"] == said | {"fragment": items["plan"]["fragment"]}
+    assert items["plan"] == said | {"fragment": items["plan"]["fragment"], "original": None}
     assert (items["age"]["touchpoint_id"], items["age"]["source"]) == (str(old.id), "test")
     assert items["email"]["touchpoint_id"] == str(gone.id)
     assert {item["fragment"] for item in items.values()} == {one["fragment"] for one in view["identifiers"]}

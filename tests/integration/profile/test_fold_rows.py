@@ -78,7 +78,6 @@ async def test_a_batch_folds_many_profiles_at_once_and_mentions_get_vaders_score
             make_touchpoint(2 * number + 1, kind="page", channel="web", by=by),
         ]
         work.append(ProfileWork(UUID(int=number), (fragment,), (), (), [(fragment, one) for one in told], {fragment: b""}, b""))
-    sentiment.warm(touchpoint for one in work for _, touchpoint in one.applied)
     async with database.transaction() as tx:
         await fold_profiles(tx, work, sentiment=sentiment)
         assert await tx.fetchval("SELECT count(*) FROM facts") == 50

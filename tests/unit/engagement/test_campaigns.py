@@ -3,6 +3,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from libs.consent import Decision
 from libs.identity import IdentityKey
 from services.engagement.domain.campaigns import (
     DEFAULT_CAUSES,
@@ -10,9 +11,7 @@ from services.engagement.domain.campaigns import (
     History,
     Recipient,
     find_recipient,
-    is_consented,
     judge_send,
-    latest_consent_at,
 )
 from services.engagement.domain.links import build_token, read_token
 from services.engagement.domain.templates import Rendered, Template, TemplateFault, find_fault, render
@@ -22,38 +21,25 @@ ADA = Recipient("ada@example.com", UUID(int=1))
 NOTHING_SENT = History(frozenset(), 0)
 
 
-def word(status: str, channel: str = "email", at: str = "2026-01-01T00:00:00.000Z", purpose: str = "marketing") -> dict[str, str]:
-    return {"purpose": purpose, "channel": channel, "status": status, "at": at}
-
-
-def test_nothing_said_means_no() -> None:
-    assert not is_consented([], "marketing", "email")
-    assert not is_consented([word("granted", purpose="analytics")], "marketing", "email")
-    assert not is_consented([word("granted", channel="sms")], "marketing", "email")
-
-
-def test_the_latest_of_the_channels_own_word_and_the_word_for_all_counts() -> None:
-    early, late = "2026-01-01T00:00:00.000Z", "2026-02-01T00:00:00.000Z"
-    assert is_consented([word("denied", "*", early), word("granted", "email", late)], "marketing", "email")
-    assert not is_consented([word("denied", "*", late), word("granted", "email", early)], "marketing", "email")
-    assert latest_consent_at([word("denied", "*", late), word("granted", "email", early)], "marketing", "email") == late
+GRANTED = Decision("granted", {"status": "granted"}, "*")
+DENIED = Decision("denied", None, "*")
 
 
 @pytest.mark.parametrize(
     ("recipient", "consent", "history", "cap", "expected"),
     [
-        (ADA, [word("granted")], NOTHING_SENT, 1, None),
-        (None, [word("granted")], NOTHING_SENT, None, "no_address"),
-        (Recipient("a@b.example,c@d.example", uuid4()), [word("granted")], NOTHING_SENT, None, "invalid_address"),
-        (ADA, [word("denied")], NOTHING_SENT, None, "no_consent"),
-        (ADA, [word("granted")], History(frozenset({"c"}), 0), None, "already_sent"),
-        (ADA, [word("granted")], History(frozenset({"other"}), 2), 2, "capped"),
-        (ADA, [word("granted")], History(frozenset({"other"}), 2), 3, None),
-        (ADA, [word("granted")], NOTHING_SENT, 0, "capped"),
+        (ADA, GRANTED, NOTHING_SENT, 1, None),
+        (None, GRANTED, NOTHING_SENT, None, "no_address"),
+        (Recipient("a@b.example,c@d.example", uuid4()), GRANTED, NOTHING_SENT, None, "invalid_address"),
+        (ADA, DENIED, NOTHING_SENT, None, "no_consent"),
+        (ADA, GRANTED, History(frozenset({"c"}), 0), None, "already_sent"),
+        (ADA, GRANTED, History(frozenset({"other"}), 2), 2, "capped"),
+        (ADA, GRANTED, History(frozenset({"other"}), 2), 3, None),
+        (ADA, GRANTED, NOTHING_SENT, 0, "capped"),
     ],
 )
 def test_a_message_goes_only_with_address_consent_once_and_under_the_cap(
-    recipient: Recipient | None, consent: list[dict[str, str]], history: History, cap: int | None, expected: str | None
+    recipient: Recipient | None, consent: Decision, history: History, cap: int | None, expected: str | None
 ) -> None:
     assert judge_send(CAMPAIGN, recipient=recipient, consent=consent, history=history, daily_cap=cap) == expected
 

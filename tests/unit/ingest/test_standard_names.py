@@ -65,9 +65,11 @@ def test_every_example_moves_what_the_catalogue_says(entry: StandardName) -> Non
 @pytest.mark.parametrize("entry", [entry for entry in ENTRIES if not entry.moves], ids=lambda entry: entry.name)
 def test_what_moves_nothing_by_the_catalogue_moves_nothing(entry: StandardName) -> None:
     at = "2026-11-22T11:59:00Z"
-    plain = take(make_track(event="Espresso Tasted", timestamp=at))
-    said = take({**build_example(entry), "timestamp": at})
-    assert fold(plain) == fold(said)
+    plain = fold(take(make_track(event="Espresso Tasted", timestamp=at)))
+    said = fold(take({**build_example(entry), "timestamp": at}))
+    # Whatever somebody does is activity; what the shop or a provider does is none.
+    del plain["aggregates"]["activity"], said["aggregates"]["activity"]
+    assert plain == said
 
 
 def test_the_catalogue_has_every_name_that_somebody_acts_on() -> None:

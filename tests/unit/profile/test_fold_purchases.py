@@ -11,7 +11,7 @@ from libs.events.touchpoints import TouchpointRecorded
 from libs.orders.parts import OrderPart, RefundPart
 from libs.orders.statements import OrderLine, OrderStatement
 from services.profile.domain.state import encode_packed
-from services.profile.domain.totals import Totals, encode_totals
+from services.profile.domain.totals import FORMAT, Totals, encode_totals
 from tests.builders.touchpoints import make_fragment, make_touchpoint
 from tests.fakes.fact_rows import FakeFactRows
 from tests.support.folding import FoldingBook
@@ -248,4 +248,4 @@ def test_totals_of_this_format_are_kept() -> None:
         return rows.reads
 
     assert asyncio.run(run()) <= 8
-    assert encode_totals(Totals())[3] == 2
+    assert encode_totals(Totals())[3] == FORMAT

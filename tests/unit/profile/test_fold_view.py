@@ -1,19 +1,13 @@
 """The rest of the view, sentence by sentence of docs/semantics.md."""
 
-import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import msgspec
 import pytest
 
+from libs.consent import DENIED, decide
 from libs.events.touchpoints import Campaign, ConsentStatement, TouchpointRecorded
-from services.profile.domain.consent import EVERY_CHANNEL, Consent, effective_consent, latest_consent_us
-from services.profile.domain.state import encode_packed
-from services.profile.domain.totals import Totals
 from tests.builders.touchpoints import START, make_fragment, make_touchpoint
-from tests.fakes.fact_rows import FakeFactRows
-from tests.support.folding import FoldingBook
 from tests.unit.profile.folded import aggregates, fold
 
 ME = make_fragment("user_id", "u1")
@@ -26,6 +20,8 @@ def tracked(number: int, name: str, *, at: Any = 0, **properties: Any) -> Touchp
 def test_what_has_nothing_yet_is_present_with_zeros_and_nulls() -> None:
     quiet = {"sent": 0, "delivered": 0, "opened": 0, "clicked": 0, "bounced": 0, "complained": 0, "unsubscribed": 0}
     nothing: dict[str, Any] = {"distinct": 0, "top": []}
+    at_noon = [0] * 12 + [1] + [0] * 11
+    once = {"server": {"count": 1, "last_at": "2026-03-01T12:00:00.000Z"}}
     nowhere = {"source": None, "medium": None, "campaign": None, "at": None}
     view = fold(make_touchpoint(1, name="Something"))
     del view["aggregates"]["orders"]
@@ -43,10 +39,11 @@ def test_what_has_nothing_yet_is_present_with_zeros_and_nulls() -> None:
             "purchases": {"by_month": {}, "products": nothing, "categories": nothing, "brands": nothing},
             "carts": {"open": 0, "last_at": None, "last": None},
             "stores": {"visits": 0, "last_at": None, **nothing},
+            "activity": {"hours": at_noon, "channels": once, "devices": nothing, "preferred_channel": None},
         },
         "attribution": {"first": nowhere, "last": nowhere},
         "consent": [],
-        "lead": {"stage": None, "since": None, "history": []},
+        "lead": {"stage": None, "since": None, "history": [], "owner": None, "handovers": []},
         "accounts": [],
     }
 
@@ -327,8 +324,9 @@ def test_consent_is_by_purpose_and_channel_and_the_latest_t_wins() -> None:
             "status": "denied",
             "at": "2026-03-01T12:05:00.000Z",
             "wording_version": "v3",
+            "source": "shop",
         },
-        {"purpose": "marketing", "channel": "*", "status": "granted", "at": "2026-03-01T12:01:00.000Z"},
+        {"purpose": "marketing", "channel": "*", "status": "granted", "at": "2026-03-01T12:01:00.000Z", "source": "shop"},
     ]
 
 
@@ -350,94 +348,19 @@ def test_the_t_of_a_command_stands() -> None:
     assert fold(told)["consent"][0]["at"] == "2026-03-01T12:05:00.000Z"
 
 
-def test_effective_is_the_latest_of_the_channels_own_word_and_the_one_for_all() -> None:
-    def said(t_us: int, by: int, status: Any) -> Consent:
-        return Consent(t_us, bytes([by]) * 16, status)
-
-    def effective(own: Consent | None, general: Consent | None) -> str | None:
-        entries = {"email": own, EVERY_CHANNEL: general}
-        return effective_consent(
-            {"marketing": {channel: word for channel, word in entries.items() if word}}, "marketing", "email"
-        )
-
-    assert effective(None, None) is None
-    assert effective(None, said(1, 1, "granted")) == "granted"
-    assert effective(said(2, 1, "denied"), said(1, 9, "granted")) == "denied"
-    assert effective(said(2, 1, "denied"), said(2, 2, "granted")) == "granted"
-    assert effective(said(2, 2, "denied"), said(2, 2, "granted")) == "denied"
-    assert effective_consent({}, "research", "email") is None
-    assert latest_consent_us({"marketing": {"email": said(7, 1, "denied"), "*": said(3, 1, "denied")}}) == 7
+def test_a_word_tells_its_source_wording_and_proof() -> None:
+    (entry,) = fold(consenting(1, 0, ConsentStatement("marketing", "email", "granted", "v2", "form 17")))["consent"]
+    assert (entry["source"], entry["wording_version"], entry["proof"]) == ("shop", "v2", "form 17")
 
 
-# Lead and accounts
-
-
-def test_the_latest_stage_stands() -> None:
+def test_the_order_of_the_view_decides_as_the_words_do() -> None:
     told = [
-        tracked(1, "Lead Stage Changed", stage="customer", at=5),
-        tracked(2, "Lead Stage Changed", stage="lead", at=3),
-        tracked(3, "Lead Stage Changed", at=9),
-        tracked(4, "Lead Captured", lead_source="fair", at=10),
+        consenting(1, 5, ConsentStatement("marketing", "*", "granted")),
+        consenting(2, 5, ConsentStatement("marketing", "email", "denied")),
+        consenting(3, 9, ConsentStatement("research", "*", "denied"), ConsentStatement("research", "email", "granted")),
     ]
-    customer = {"stage": "customer", "since": "2026-03-01T12:05:00.000Z"}
-    assert fold(*told)["lead"] == {**customer, "history": [customer, {"stage": "lead", "since": "2026-03-01T12:03:00.000Z"}]}
-
-
-def test_the_last_twenty_stages_are_kept_newest_first() -> None:
-    told = [tracked(n, "Lead Stage Changed", stage=f"s{n}", at=n) for n in range(25)]
-    assert [one["stage"] for one in fold(*told)["lead"]["history"]] == [f"s{n}" for n in range(24, 4, -1)]
-
-
-def test_what_was_folded_before_there_were_histories_keeps_its_last_answer_and_stage() -> None:
-    told = [
-        tracked(1, "Survey Answered", survey_type="nps", score=7),
-        tracked(2, "Lead Stage Changed", stage="lead", at=1),
-        tracked(3, "Support Ticket Opened", ticket_id="a", at=2),
-    ]
-    later = [
-        tracked(4, "Survey Answered", survey_type="nps", score=9, at=3),
-        tracked(5, "Lead Stage Changed", stage="customer", at=4),
-    ]
-
-    async def run() -> tuple[dict[str, Any], dict[str, Any]]:
-        rows = FakeFactRows()
-        book = FoldingBook(rows)
-        await book.apply([(ME, one) for one in told])
-        # As the release before wrote it.
-        *before, lead, accounts, _ = msgspec.msgpack.decode(book.states[ME])
-        book.states[ME] = encode_packed([*before, lead[:2], accounts])
-        (stored,) = book.profiles.values()
-        figures = msgspec.msgpack.decode(stored.totals)[: Totals.__struct_fields__.index("answers")]
-        stored.totals = encode_packed([1, *figures[1:]])
-        (key,) = rows.facts
-        rows.facts[key] = None, encode_packed(msgspec.msgpack.decode(rows.facts[key][1])[:3])
-        await book.apply([(ME, make_touchpoint(9, at=2))])
-        opened = book.view(ME)
-        await book.apply([(ME, one) for one in later])
-        return opened, book.view(ME)
-
-    opened, view = asyncio.run(run())
-    other = make_touchpoint(9, at=2)
-    assert opened == fold(*told, other)
-    assert view == fold(*told, other, *later)
-
-
-def test_a_captured_lead_is_one_until_another_stage_is_stated() -> None:
-    told = [tracked(1, "Lead Captured", at=5), tracked(2, "Lead Captured", at=3)]
-    captured = {"stage": "lead", "since": "2026-03-01T12:03:00.000Z"}
-    assert fold(*told)["lead"] == {**captured, "history": [captured]}
-
-
-def test_accounts_are_the_groups_named_each_trait_by_its_latest_word() -> None:
-    told = [
-        make_touchpoint(1, kind="group", group_id="b", traits={"name": "Bolt", "plan": "x"}, at=1),
-        make_touchpoint(2, kind="group", group_id="a", traits={"name": "Acme"}, at=2),
-        make_touchpoint(3, kind="group", group_id="a", traits={"name": "ACME", "plan": None}, at=3),
-        make_touchpoint(4, kind="group", group_id="b", at=0),
-    ]
-    view = fold(*told)
-    assert view["accounts"] == [
-        {"id": "a", "name": "ACME", "since": "2026-03-01T12:02:00.000Z", "traits": {"name": "ACME"}},
-        {"id": "b", "name": "Bolt", "since": "2026-03-01T12:00:00.000Z", "traits": {"name": "Bolt", "plan": "x"}},
-    ]
-    assert view["traits"] == {}
+    entries = fold(*told)["consent"]
+    # At one time the greater touchpoint id has the last word; of one touchpoint the more special word counts.
+    assert decide(entries, "marketing", "email", {}, DENIED).status == "denied"
+    assert decide(entries, "marketing", "sms", {}, DENIED).status == "granted"
+    assert decide(entries, "research", "email", {}, DENIED).status == "granted"

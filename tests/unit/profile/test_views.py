@@ -72,7 +72,7 @@ def test_a_view_without_facets_has_zeros_in_their_place() -> None:
 
 def test_search_compares_texts_numbers_and_booleans_and_leaves_out_the_rest() -> None:
     core = b'"traits":{"a":"x","n":5,"b":true,"o":{"k":1},"l":[1],"z":null,"long":"%b"}' % (b"y" * 300)
-    assert compute_trait_keys(core) == sorted(compute_trait_key(*pair) for pair in (("a", "x"), ("n", "5"), ("b", "true")))
+    assert compute_trait_keys(core).traits == sorted(compute_trait_key(*pair) for pair in (("a", "x"), ("n", "5"), ("b", "true")))
     view = b"{%b}" % core
     assert has_trait(view, "n", "5")
     assert not has_trait(view, "n", "5.0")

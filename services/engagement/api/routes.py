@@ -1,10 +1,7 @@
-"""HTTP of engagement: templates, campaigns, policies, what was sent, and the customer's way out."""
+"""HTTP of engagement: templates, campaigns, policies, and what was sent."""
 
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from html import escape
+from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -16,26 +13,23 @@ from pydantic import AfterValidator, Field
 from libs.durable.cursors import cut_page, decode_cursor
 from libs.durable.idempotency import StoredAnswer, answer_once
 from libs.events.segments import EdgeCause
-from libs.identity import IdentityKey
 from libs.kit.auth import Principal
-from libs.kit.db import Database, Tx
+from libs.kit.db import Tx
 from libs.kit.errors import FieldError
 from libs.kit.http import StrictModel, requires
 from libs.kit.pages import Table, render_page
-from libs.kit.times import format_utc, parse_utc
-from libs.messaging.errors import PublishFailed
-from libs.messaging.ports import Outbox
-from libs.subscriber import OUTCOME_HEADER, Arrivals, resolve_ref
-from libs.subscriber.store import load_members, load_profiles
+from libs.kit.times import format_utc
+from libs.subscriber import OUTCOME_HEADER, resolve_ref
+from libs.subscriber.store import load_members
 from libs.subscriber.waiting import DEFAULT_WAIT_MS, MAX_WAIT_MS
+from services.engagement.api.deps import ApiDeps
+from services.engagement.api.preferences import add_preferences
 from services.engagement.domain.addresses import is_sender
-from services.engagement.domain.campaigns import DEFAULT_CAUSES, latest_consent_at
-from services.engagement.domain.links import read_token
+from services.engagement.domain.campaigns import DEFAULT_CAUSES
 from services.engagement.domain.templates import Template, find_fault
-from services.engagement.errors import CampaignNotFound, LinkInvalid, TemplateInvalid, TemplateNotFound
-from services.engagement.handlers import Engagement, unsubscribe_touchpoint
-from services.engagement.ports import Claimed, MessageState
-from services.engagement.store import Library, MessageRow
+from services.engagement.errors import CampaignNotFound, TemplateInvalid, TemplateNotFound
+from services.engagement.ports import MessageState
+from services.engagement.store import MessageRow
 
 STATES = ("sent", "queued", "skipped", "uncertain", "failed")
 SHOWN_CAMPAIGNS = 200
@@ -49,19 +43,6 @@ def _check_sender(text: str) -> str:
 
 
 Sender = Annotated[str, AfterValidator(_check_sender)]
-
-
-@dataclass(frozen=True, slots=True)
-class ApiDeps:
-    """What the routes work with."""
-
-    database: Database
-    outbox: Outbox
-    engagement: Engagement
-    library: Library
-    identity_key: IdentityKey
-    arrivals: Arrivals
-    default_sender: str
 
 
 class TemplateInput(StrictModel):
@@ -107,7 +88,7 @@ def build_router(deps: ApiDeps) -> APIRouter:
     _add_campaigns(router, deps)
     _add_policies(router, deps)
     _add_messages(router, deps)
-    _add_unsubscribe(router, deps)
+    add_preferences(router, deps)
     _add_page(router, deps)
     return router
 
@@ -298,59 +279,3 @@ def _message(row: MessageRow) -> dict[str, Any]:
         "created_at": format_utc(row.created_at),
         "updated_at": format_utc(row.updated_at),
     }
-
-
-def _add_unsubscribe(router: APIRouter, deps: ApiDeps) -> None:
-    @router.get("/u/{token}", tags=["unsubscribe"], response_class=HTMLResponse)
-    async def show_unsubscribe(token: str) -> HTMLResponse:
-        """A page with one button: mail scanners follow links, so a GET changes nothing (RFC 8058)."""
-        message, purpose = await _find_message(token, deps)
-        return HTMLResponse(_UNSUBSCRIBE_PAGE.format(address=escape(message.recipient), purpose=escape(purpose)))
-
-    @router.post("/u/{token}", tags=["unsubscribe"], response_class=HTMLResponse)
-    async def unsubscribe(token: str) -> HTMLResponse:
-        """One click (RFC 8058): consent for the message's purpose by e-mail is denied from now on."""
-        message, purpose = await _find_message(token, deps)
-        async with deps.database.transaction() as tx:
-            at = await _later_than_known(tx, message, purpose, deps)
-            outgoing = [unsubscribe_touchpoint(message, purpose, at, deps.engagement)]
-            staged = await deps.outbox.stage(tx, outgoing)
-        if staged is not None:
-            # It is said and kept; while the broker is away the worker's sweep appends it later.
-            with suppress(PublishFailed):
-                await deps.outbox.publish(staged, outgoing)
-        return HTMLResponse(_DONE_PAGE.format(address=escape(message.recipient), purpose=escape(purpose)))
-
-
-async def _find_message(token: str, deps: ApiDeps) -> tuple[Claimed, str]:
-    message_id = read_token(token, deps.identity_key)
-    if message_id is not None:
-        async with deps.database.connection() as tx:
-            found = await deps.engagement.outreach.load_message(tx, message_id)
-        if found is not None:
-            return found
-    raise LinkInvalid("This link is not one of ours, or what it belongs to is gone.")
-
-
-async def _later_than_known(tx: Tx, message: Claimed, purpose: str, deps: ApiDeps) -> datetime:
-    """max(now, latest known word + 1 ms): the customer's click is the last word, whatever clocks said before."""
-    now = deps.engagement.clock.now()
-    owner = await tx.fetchval("select profile_id from sub_fragments where fragment = $1", message.fragment)
-    known = (await load_profiles(tx, [owner])).get(owner) if owner is not None else None
-    if known is None or known.snapshot is None:
-        return now
-    consent = msgspec.json.decode(known.snapshot).get("consent", [])
-    latest = latest_consent_at(consent, purpose, "email")
-    return now if latest is None else max(now, parse_utc(latest) + timedelta(milliseconds=1))
-
-
-_PAGE_HEAD = (
-    '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-    "<title>E-mail preferences</title><style>body{{font:16px/1.5 system-ui;max-width:32rem;margin:15vh auto;padding:0 1rem}}"
-    "button{{font:inherit;padding:.6rem 1.2rem;border-radius:.4rem;border:1px solid #444;background:#222;color:#fff}}</style>"
-)
-_UNSUBSCRIBE_PAGE = (
-    _PAGE_HEAD + "<h1>Unsubscribe</h1><p>Stop {purpose} e-mail to <b>{address}</b>?</p>"
-    '<form method="post"><button>Unsubscribe</button></form>'
-)
-_DONE_PAGE = _PAGE_HEAD + "<h1>Done</h1><p><b>{address}</b> gets no more {purpose} e-mail.</p>"
