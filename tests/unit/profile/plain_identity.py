@@ -11,7 +11,7 @@ from libs.identity import strength_key
 
 SPACE = UUID(int=7)
 START = datetime(2026, 1, 1, tzinfo=UTC)
-PERSON_KINDS = ("user_id", "email")
+PERSON_KINDS = ("user_id", "loyalty_card", "email")
 
 
 def fragment_of(kind: str, value: str, epoch: int = 0) -> UUID:
@@ -62,7 +62,7 @@ class PlainIdentity:
     verified: set[tuple[str, int]] = field(default_factory=set)
     carried: set[tuple[str, int]] = field(default_factory=set)
     epoch: dict[str, int] = field(default_factory=dict)
-    refused: list[tuple[UUID, str]] = field(default_factory=list)
+    refused: list[tuple[UUID, str, str]] = field(default_factory=list)
     owner: dict[UUID, tuple[str, int]] = field(default_factory=dict)
     bans: dict[frozenset[tuple[str, int]], datetime | None] = field(default_factory=dict)
     splits: list[list[frozenset[tuple[str, int]]]] = field(default_factory=list)
@@ -100,7 +100,9 @@ class PlainIdentity:
         own = self.live(touch.identifiers[0])
         self.owner[touch.id] = own
         self._see(own, touch.identifiers[0])
-        pending = [(named, False) for named in touch.identifiers[1:]] + [(named, True) for named in touch.previous]
+        carried = {self.live(named) for named in touch.identifiers}
+        pending = [(named, True) for named in touch.previous if self.live(named) not in carried]
+        pending += [(named, False) for named in touch.identifiers[1:]]
         shared = []
         taken = {own}
         for named, by_alias in pending:
@@ -116,8 +118,9 @@ class PlainIdentity:
             else:
                 device = objection == "user_id_limit" and named.kind == "anonymous_id" and self.nodes[own] == "user_id"
                 if device and not by_alias:
+                    objection = "shared_device"
                     shared.append(named.value)
-                self.refused.append((touch.id, named.value))
+                self.refused.append((touch.id, named.value, objection))
         for value in shared:
             self.epoch[value] = self.epoch.get(value, 0) + 1
             self.nodes[(value, self.epoch[value])] = "anonymous_id"
@@ -153,7 +156,11 @@ class PlainIdentity:
     def merge(self, one: str, other: str) -> bool:
         """Whether it was done."""
         a, b = self.find(one), self.find(other)
-        if a is None or b is None or a[1] > 0 or b[1] > 0:
+        return a is not None and b is not None and self.join(a, b)
+
+    def join(self, a: tuple[str, int], b: tuple[str, int]) -> bool:
+        """Whether it was done."""
+        if a[1] > 0 or b[1] > 0:
             return False
         mine, theirs = self.group_of(a), self.group_of(b)
         if mine == theirs or self._are_kept_apart(mine, theirs) or self._users(mine) + self._users(theirs) > 1:
