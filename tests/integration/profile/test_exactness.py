@@ -1,0 +1,175 @@
+"""The lives of tests/unit/profile/test_exactness.py on real PostgreSQL: several workers and commands at once.
+
+The journal says in which order it happened. Told again in that order, the reference must say the same, and the dictionaries that
+stand for PostgreSQL there must hold the same rows to the byte.
+"""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import fields
+from datetime import timedelta
+from random import Random
+from typing import Any
+
+import asyncpg
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from libs.kit.db import Database
+from tests.fakes.profile_store import (
+    BanRow,
+    FakeProfileStore,
+    FragmentRow,
+    HistoryRow,
+    LinkRow,
+    ProfileStored,
+    RefusalRow,
+    TimelineRow,
+)
+from tests.integration.profile.driving import Profiles, empty
+from tests.support.profile_lives import (
+    RECEIVED,
+    Lift,
+    Lifted,
+    Merge,
+    Move,
+    Split,
+    Told,
+    Touch,
+    apply,
+    assert_equal,
+    compute_target,
+    lift,
+    lives,
+    make_memory_profiles,
+    poll,
+    read_journal,
+    regroup,
+    replay,
+    shuffle,
+)
+
+HISTORIES = int(os.environ.get("RAPPORT_PROPERTY_HISTORIES", "200")) // 20
+WORKERS = 3
+
+
+async def until_done(attempt: Callable[[], Awaitable[Any]]) -> None:
+    """As the consumer does: a deadlock's victim comes again."""
+    while True:
+        try:
+            await attempt()
+        except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
+            continue
+        return
+
+
+async def live_at_once(profiles: Profiles, moves: Sequence[Move], random: Random) -> Told:
+    """Polls spread over the workers, merges and splits beside them; bans are lifted when all have stopped."""
+    told = Told()
+    profiles.clock.set(RECEIVED)
+    for begin in range(0, len(moves), 6):
+        profiles.clock.advance(timedelta(minutes=4))
+        stretch = [move for move in moves[begin : begin + 6] if not isinstance(move, Lift)]
+        deliveries = poll(shuffle(stretch, random), random)
+        polls = [one for one in deliveries if isinstance(one, list)]
+        commands = [one for one in deliveries if isinstance(one, Merge | Split)]
+        work = [_work(profiles, told, polls[number::WORKERS]) for number in range(WORKERS)]
+        await asyncio.gather(*work, _command(profiles, told, commands))
+        profiles.clock.advance(timedelta(seconds=20))
+        applied = await profiles.fetch("SELECT last_value FROM applications")
+        for move in moves[begin : begin + 6]:
+            if isinstance(move, Lift):
+                await lift(profiles, move, told, applied[0][0])
+    return told
+
+
+async def _work(profiles: Profiles, told: Told, polls: Sequence[list[Touch]]) -> None:
+    for batch in polls:
+        await until_done(lambda batch=batch: apply(profiles, batch, told))  # type: ignore[misc]
+
+
+async def _command(profiles: Profiles, told: Told, commands: Sequence[Merge | Split]) -> None:
+    for command in commands:
+        await until_done(lambda command=command: regroup(profiles, command, told))  # type: ignore[misc]
+
+
+async def repeat(store: FakeProfileStore, told: Told) -> FakeProfileStore:
+    """The same batches and commands, one after the other in the journalled order, in dictionaries."""
+    again = FakeProfileStore()
+    profiles = make_memory_profiles(again)
+    profiles.clock.set(RECEIVED)
+    between = [(number, what) for number, what in told.between if isinstance(what, Lifted)]
+    for applied in read_journal(store, told):
+        while between and between[0][0] < applied.number:
+            await _lift_again(profiles, between.pop(0)[1])
+        again.applications = applied.number - 1
+        if applied.command_id is None:
+            await profiles.apply(*applied.touchpoints)
+            continue
+        move = told.commands[applied.command_id]
+        profiles.clock.set(told.at[applied.command_id])
+        if isinstance(move, Merge):
+            await profiles.merge(compute_target(move), move.other, command_id=applied.command_id)
+        else:
+            await profiles.split(move.value, move.value, command_id=applied.command_id)
+    for _, what in between:
+        await _lift_again(profiles, what)
+    return again
+
+
+async def _lift_again(profiles: Profiles, what: Lifted) -> None:
+    profiles.clock.set(what.at)
+    await profiles.lift(what.ban_id)
+
+
+async def read_tables(profiles: Profiles) -> FakeProfileStore:
+    """What PostgreSQL holds, in the form the dictionaries have."""
+    fetch = profiles.fetch
+    store = FakeProfileStore()
+    store.touchpoints = {row[0] for row in await fetch("SELECT id FROM touchpoints")}
+    for id_, *fragment in await fetch("SELECT id, kind, value, epoch, profile_id, state FROM fragments"):
+        store.fragments[id_] = FragmentRow(*fragment)
+    rows = await fetch(
+        "SELECT id, founding, founded, version, members, absorbed_into, causes, nodes, totals, identifiers, core, facets"
+        " FROM profiles"
+    )
+    for id_, founding, founded, version, members, *rest in rows:
+        store.profiles[id_] = ProfileStored(founding, founded, version, frozenset(members), *rest)
+    for address, *epoch in await fetch("SELECT address, fragment, epoch FROM epochs"):
+        store.epochs[address] = (epoch[0], epoch[1])
+    for a, b, *link in await fetch("SELECT a, b, received_max, vouched_max, by_alias, applied FROM links"):
+        store.links[a, b] = LinkRow(*link)
+    for a, b, until, ban_id in await fetch("SELECT a, b, nullif(void_until, 'infinity'), ban_id FROM bans"):
+        store.bans[a, b] = BanRow(until, ban_id)
+    for id_, reason, own, gone, applied in await fetch("SELECT touchpoint_id, reason, own, fragments, applied FROM refusals"):
+        store.refusals[id_, reason] = RefusalRow(own, frozenset(gone), applied)
+    for applied, other, kind, id_, named, command_id in await fetch(
+        "SELECT applied, other_id, kind, profile_id, fragments, command_id FROM history"
+    ):
+        store.history[applied, other] = HistoryRow(kind, id_, tuple(named), command_id)
+    for id_, fragment, applied, body in await fetch("SELECT id, fragment, applied, body FROM timeline"):
+        store.timeline[id_] = TimelineRow(fragment, applied, body)
+    store.trait_keys = {id_: tuple(keys) for id_, keys in await fetch("SELECT profile_id, keys FROM trait_keys")}
+    names = dict(await fetch("SELECT key, id FROM accounts"))
+    store.accounts = dict(await fetch("SELECT id, state FROM accounts"))
+    for key, fragment, since_us in await fetch("SELECT account, fragment, since_us FROM account_members"):
+        store.account_members[names[key], fragment] = since_us
+    [(store.applications,)] = await fetch("SELECT last_value FROM applications")
+    return store
+
+
+@settings(max_examples=HISTORIES, suppress_health_check=list(HealthCheck))
+@given(moves=lives(max_size=24), seed=st.integers(0, 2**32))
+async def test_several_workers_and_commands_at_once_end_as_the_journalled_order_says(
+    database: Database, moves: list[Move], seed: int
+) -> None:
+    await empty(database)
+    profiles = Profiles(database)
+    told = await live_at_once(profiles, moves, Random(seed))
+    store = await read_tables(profiles)
+    assert_equal(store, replay(store, told))
+    again = await repeat(store, told)
+    for table in fields(FakeProfileStore):
+        if table.name != "applications":
+            assert getattr(store, table.name) == getattr(again, table.name), table.name
