@@ -201,7 +201,7 @@ async def _live_stretch(
 ) -> None:
     waiting: list[Merge] = []
     for delivery in deliveries:
-        profiles.clock.advance(timedelta(seconds=20))
+        profiles.clock.advance(timedelta(minutes=1))
         if isinstance(delivery, list):
             await apply(profiles, delivery, told)
         elif isinstance(delivery, Lift):
@@ -210,7 +210,7 @@ async def _live_stretch(
             told.between.append((store.applications, delivery))
             waiting += [delivery] if isinstance(delivery, Merge) else []
     for merge in waiting:
-        profiles.clock.advance(timedelta(seconds=20))
+        profiles.clock.advance(timedelta(minutes=1))
         if not await regroup(profiles, merge, told):
             told.between.append((store.applications, merge))
 
@@ -330,6 +330,8 @@ def assert_equal(store: FakeProfileStore, plain: PlainProfiles) -> None:
     assert {
         names[id_]: names[store.fragments[row.founding].profile_id] for id_, row in store.profiles.items()
     } == plain.show_leads()
+    assert {names[id_]: names[follow(store, id_)] for id_ in store.profiles} == plain.show_leads()
+    assert all((row.absorbed_into is None) == bool(row.members) for row in store.profiles.values())
     assert {nodes[one]: names[row.profile_id] for one, row in store.fragments.items()} == {
         node: name for name, members in plain.profiles.items() for node in members
     }
@@ -341,6 +343,13 @@ def assert_equal(store: FakeProfileStore, plain: PlainProfiles) -> None:
     told = [(row.kind, names[row.profile_id], names[other]) for (_, other), row in sorted(store.history.items())]
     assert sorted(told) == sorted(plain.regrouped)
     assert show_accounts(store, nodes) == plain.show_accounts()
+
+
+def follow(store: FakeProfileStore, profile_id: UUID) -> UUID:
+    """Whom an absorbed row names, and whom that one names if it was absorbed later."""
+    while (root := store.profiles[profile_id].absorbed_into) is not None:
+        profile_id = root
+    return profile_id
 
 
 def show_profiles(store: FakeProfileStore, nodes: Mapping[UUID, Node]) -> dict[Node, dict[str, Any]]:

@@ -50,7 +50,7 @@ from tests.support.profile_lives import (
     shuffle,
 )
 
-HISTORIES = int(os.environ.get("RAPPORT_PROPERTY_HISTORIES", "200")) // 20
+HISTORIES = int(os.environ.get("RAPPORT_PROPERTY_HISTORIES", "200")) // 5
 WORKERS = 3
 
 

@@ -55,7 +55,9 @@ def _named(names: Sequence[str]) -> tuple[Named, ...]:
 
 @dataclass
 class PlainIdentity:
-    """`groups` of (value, epoch), as the rules give them touchpoint by touchpoint."""
+    """`groups` of (value, epoch), as the rules give them touchpoint by touchpoint. `limit`: of user_ids; None: there is none."""
+
+    limit: int | None = 1
 
     links: list[tuple[tuple[str, int], tuple[str, int], bool]] = field(default_factory=list)
     nodes: dict[tuple[str, int], str] = field(default_factory=dict)
@@ -134,7 +136,7 @@ class PlainIdentity:
         self.links.append((own, other, by_alias))
         users = self._users(mine | theirs)
         self.links.pop()
-        if users > 1:
+        if self.limit is not None and users > self.limit:
             return "user_id_limit"
         lifted = self.bans.get(frozenset((own, other)))
         if self._are_kept_apart(mine, theirs) or (lifted is not None and at <= lifted):
@@ -163,7 +165,9 @@ class PlainIdentity:
         if a[1] > 0 or b[1] > 0:
             return False
         mine, theirs = self.group_of(a), self.group_of(b)
-        if mine == theirs or self._are_kept_apart(mine, theirs) or self._users(mine) + self._users(theirs) > 1:
+        if mine == theirs or self._are_kept_apart(mine, theirs):
+            return False
+        if self.limit is not None and self._users(mine) + self._users(theirs) > self.limit:
             return False
         self.links.append((a, b, False))
         return True
