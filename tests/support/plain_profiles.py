@@ -39,8 +39,10 @@ class PlainProfiles:
     identity: PlainIdentity = field(default_factory=PlainIdentity)
     score: Score = score_nothing
     told: dict[UUID, tuple[TouchpointRecorded, Refused]] = field(default_factory=dict)
+    owned: dict[Node, list[UUID]] = field(default_factory=dict)
     seen: dict[Node, list[tuple[TouchpointRecorded, bool]]] = field(default_factory=dict)
     profiles: dict[Node, frozenset[Node]] = field(default_factory=dict)
+    names: dict[Node, Node] = field(default_factory=dict)
     rank: dict[Node, int] = field(default_factory=dict)
     ranks: Iterator[int] = field(default_factory=count)
     rows: set[Node] = field(default_factory=set)
@@ -62,7 +64,7 @@ class PlainProfiles:
     def _apply_one(self, touchpoint: TouchpointRecorded) -> None:
         identity = self.identity
         live = [(one, identity.live(one)) for one in (*touchpoint.identifiers, *touchpoint.previous)]
-        self._found()
+        self._found(node for _, node in live)
         before = len(identity.refused)
         identity.apply(touchpoint)  # type: ignore[arg-type]
         refused = {value for _, value, _ in identity.refused[before:]}
@@ -70,34 +72,41 @@ class PlainProfiles:
         carried = live[: len(touchpoint.identifiers)]
         self.told[touchpoint.id] = touchpoint, {(one.kind, one.value) for one, _ in carried if one.value in refused}
         own = identity.owner[touchpoint.id]
+        self.owned.setdefault(own, []).append(touchpoint.id)
         mine = identity.group_of(own)
         for one, node in carried:
             if node in mine and one.value not in refused:
                 self.seen.setdefault(node, []).append((touchpoint, one.verified))
         self._unite(mine)
-        self._found()
+        self._found((value, identity.epoch.get(value, 0)) for value in refused)
 
-    def _found(self) -> None:
+    def _found(self, nodes: Iterable[Node]) -> None:
         """Every identifier begins as a profile of its own."""
-        for node in self.identity.nodes:
+        for node in nodes:
             if node not in self.rank:
                 self.rank[node] = next(self.ranks)
-                self.profiles[node] = frozenset([node])
+                self._set(node, frozenset([node]))
+
+    def _set(self, name: Node, members: frozenset[Node]) -> None:
+        self.profiles[name] = members
+        self.names.update(dict.fromkeys(members, name))
 
     def _unite(self, members: frozenset[Node]) -> None:
-        met = [name for name, own in self.profiles.items() if own <= members]
+        met = {self.names[node] for node in members}
+        if len(met) == 1:
+            return
         survivor = self._choose(met)
-        for name in met:
+        for name in sorted(met - {survivor}, key=self.rank.__getitem__):
             del self.profiles[name]
-            if name != survivor and name in self.shown:
+            if name in self.shown:
                 self.regrouped.append(("merge", survivor, name))
-        self.profiles[survivor] = members
+        self._set(survivor, members)
 
     def _choose(self, names: Iterable[Node]) -> Node:
         return min(names, key=lambda name: (name not in self.shown, self.rank[name]))
 
     def profile_of(self, node: Node) -> Node:
-        return next(name for name, members in self.profiles.items() if node in members)
+        return self.names[node]
 
     def find(self, named: Named | Node) -> Node | None:
         """The profile a command finds: one that was shown, by a live identifier or the id of any row."""
@@ -126,8 +135,8 @@ class PlainProfiles:
         rest = self.profiles[name] - {node}
         moving = rest if node == name else frozenset([node])
         home = self._choose_home(moving)
-        self.profiles[name] -= moving
-        self.profiles[home] = moving
+        self._set(name, self.profiles[name] - moving)
+        self._set(home, moving)
         self.rows.add(home)
         self.shown |= {name, home}
         self.regrouped.append(("split", home, name) if node == name else ("split", name, home))
@@ -156,12 +165,14 @@ class PlainProfiles:
     def _view(self, name: Node) -> dict[str, Any]:
         if name not in self.shown:
             return {}
-        members = self.profiles[name]
-        mine = [one for id_, one in self.told.items() if self.identity.owner[id_] in members]
-        live = [node for node in members if self.identity.is_live(node)]
+        mine = self.told_by(name)
+        live = [node for node in self.profiles[name] if self.identity.is_live(node)]
         live.sort(key=lambda node: strength_key(self.identity.nodes[node], node[0]))
         identifiers = [self._identifier(node) for node in live]
         return {"identifiers": identifiers, **compute_core(mine, self.score), "last_message": find_last_message(mine)}
+
+    def told_by(self, name: Node) -> list[tuple[TouchpointRecorded, Refused]]:
+        return [self.told[id_] for node in self.profiles[name] for id_ in self.owned.get(node, ())]
 
     def _identifier(self, node: Node) -> dict[str, Any]:
         """Who is split off keeps what was ever said of it."""

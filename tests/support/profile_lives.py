@@ -19,6 +19,7 @@ from msgspec.structs import replace
 from libs.events.touchpoints import TouchpointRecorded
 from libs.identity import strength_key
 from libs.kit.clock import Clock
+from libs.kit.ids import read_id
 from libs.kit.times import from_micros
 from services.profile.domain.accounts import show_account
 from services.profile.domain.graph import compute_profile_id
@@ -31,7 +32,7 @@ from services.profile.handlers.regroup_profiles import Regrouping
 from tests.builders.touchpoints import make_touchpoint
 from tests.fakes.fact_rows import FakeFactRows
 from tests.fakes.profile_store import FakeProfileStore, ProfileStored
-from tests.integration.profile.driving import KEY, START, Profiles, encode_touchpoint, make_identifier
+from tests.integration.profile.driving import KEY, START, Profiles, make_identifier
 from tests.support.fold_histories import KINDS, MOMENTS
 from tests.support.plain_profiles import Node, PlainProfiles
 from tests.support.profile_orders import show
@@ -42,6 +43,7 @@ HARMLESS = ("u1", "e1", "e2", "d1", "d2", "x1", "c1")
 RECEIVED = START + timedelta(days=2)
 REFUSED = (BanNotFound, IdentifiersBanned, MergeRefused, OnlyIdentifier, ProfileNotFound, SameProfile)
 PARTITIONS = 3
+_touchpoint = msgspec.json.Decoder(TouchpointRecorded, dec_hook=read_id)
 
 
 class Touch(NamedTuple):
@@ -180,7 +182,6 @@ def poll(moves: Sequence[Move], random: Random) -> list[list[Touch] | Move]:
 class Told:
     """What the tables don't hold. `between`: liftings and commands that were refused, each after so many applications."""
 
-    bodies: dict[str, TouchpointRecorded] = field(default_factory=dict)
     between: list[tuple[int, Lifted | Merge | Split]] = field(default_factory=list)
     commands: dict[UUID, Merge | Split] = field(default_factory=dict)
     at: dict[UUID, datetime] = field(default_factory=dict)
@@ -203,7 +204,7 @@ async def _live_stretch(
     for delivery in deliveries:
         profiles.clock.advance(timedelta(minutes=1))
         if isinstance(delivery, list):
-            await apply(profiles, delivery, told)
+            await apply(profiles, delivery)
         elif isinstance(delivery, Lift):
             await lift(profiles, delivery, told, store.applications)
         elif not await regroup(profiles, delivery, told):
@@ -215,9 +216,7 @@ async def _live_stretch(
             told.between.append((store.applications, merge))
 
 
-async def apply(profiles: Profiles, batch: Sequence[Touch], told: Told) -> None:
-    for one in batch:
-        told.bodies[(encode_touchpoint(one.touchpoint).value or b"").decode()] = one.touchpoint
+async def apply(profiles: Profiles, batch: Sequence[Touch]) -> None:
     await profiles.apply(*(one.touchpoint for one in batch))
 
 
@@ -261,10 +260,10 @@ class Applied(NamedTuple):
     command_id: UUID | None = None
 
 
-def read_journal(store: FakeProfileStore, told: Told) -> list[Applied]:
+def read_journal(store: FakeProfileStore) -> list[Applied]:
     batches: dict[int, list[tuple[int, TouchpointRecorded]]] = {}
     for row in store.timeline.values():
-        batches.setdefault(row.applied >> POSITIONS_PER_BATCH_BITS, []).append((row.applied, told.bodies[row.body]))
+        batches.setdefault(row.applied >> POSITIONS_PER_BATCH_BITS, []).append((row.applied, _touchpoint.decode(row.body)))
     journal = [
         Applied(number, tuple(touchpoint for _, touchpoint in sorted(batch, key=lambda one: one[0])))
         for number, batch in batches.items()
@@ -275,11 +274,11 @@ def read_journal(store: FakeProfileStore, told: Told) -> list[Applied]:
     return sorted(journal, key=lambda one: one.number)
 
 
-def replay(store: FakeProfileStore, told: Told) -> PlainProfiles:
+def replay(store: FakeProfileStore, told: Told, plain: PlainProfiles | None = None) -> PlainProfiles:
     """The reference, told the same in the journalled order. What was refused then must be refused now."""
-    plain = PlainProfiles()
+    plain = plain or PlainProfiles()
     between = list(told.between)
-    for applied in [*read_journal(store, told), Applied(store.applications + 1)]:
+    for applied in [*read_journal(store), Applied(store.applications + 1)]:
         while between and between[0][0] < applied.number:
             _replay_between(plain, between.pop(0)[1])
         plain.apply(applied.touchpoints)

@@ -17,16 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from libs.kit.db import Database
-from tests.fakes.profile_store import (
-    BanRow,
-    FakeProfileStore,
-    FragmentRow,
-    HistoryRow,
-    LinkRow,
-    ProfileStored,
-    RefusalRow,
-    TimelineRow,
-)
+from tests.fakes.profile_store import FakeProfileStore
 from tests.integration.profile.driving import Profiles, empty
 from tests.support.profile_lives import (
     RECEIVED,
@@ -49,6 +40,7 @@ from tests.support.profile_lives import (
     replay,
     shuffle,
 )
+from tests.support.profile_tables import read_tables
 
 HISTORIES = int(os.environ.get("RAPPORT_PROPERTY_HISTORIES", "200")) // 5
 WORKERS = 3
@@ -74,7 +66,7 @@ async def live_at_once(profiles: Profiles, moves: Sequence[Move], random: Random
         deliveries = poll(shuffle(stretch, random), random)
         polls = [one for one in deliveries if isinstance(one, list)]
         commands = [one for one in deliveries if isinstance(one, Merge | Split)]
-        work = [_work(profiles, told, polls[number::WORKERS]) for number in range(WORKERS)]
+        work = [_work(profiles, polls[number::WORKERS]) for number in range(WORKERS)]
         await asyncio.gather(*work, _command(profiles, told, commands))
         profiles.clock.advance(timedelta(seconds=20))
         applied = await profiles.fetch("SELECT last_value FROM applications")
@@ -84,9 +76,9 @@ async def live_at_once(profiles: Profiles, moves: Sequence[Move], random: Random
     return told
 
 
-async def _work(profiles: Profiles, told: Told, polls: Sequence[list[Touch]]) -> None:
+async def _work(profiles: Profiles, polls: Sequence[list[Touch]]) -> None:
     for batch in polls:
-        await until_done(lambda batch=batch: apply(profiles, batch, told))  # type: ignore[misc]
+        await until_done(lambda batch=batch: apply(profiles, batch))  # type: ignore[misc]
 
 
 async def _command(profiles: Profiles, told: Told, commands: Sequence[Merge | Split]) -> None:
@@ -100,7 +92,7 @@ async def repeat(store: FakeProfileStore, told: Told) -> FakeProfileStore:
     profiles = make_memory_profiles(again)
     profiles.clock.set(RECEIVED)
     between = [(number, what) for number, what in told.between if isinstance(what, Lifted)]
-    for applied in read_journal(store, told):
+    for applied in read_journal(store):
         while between and between[0][0] < applied.number:
             await _lift_again(profiles, between.pop(0)[1])
         again.applications = applied.number - 1
@@ -123,42 +115,6 @@ async def _lift_again(profiles: Profiles, what: Lifted) -> None:
     await profiles.lift(what.ban_id)
 
 
-async def read_tables(profiles: Profiles) -> FakeProfileStore:
-    """What PostgreSQL holds, in the form the dictionaries have."""
-    fetch = profiles.fetch
-    store = FakeProfileStore()
-    store.touchpoints = {row[0] for row in await fetch("SELECT id FROM touchpoints")}
-    for id_, *fragment in await fetch("SELECT id, kind, value, epoch, profile_id, state FROM fragments"):
-        store.fragments[id_] = FragmentRow(*fragment)
-    rows = await fetch(
-        "SELECT id, founding, founded, version, members, absorbed_into, causes, nodes, totals, identifiers, core, facets"
-        " FROM profiles"
-    )
-    for id_, founding, founded, version, members, *rest in rows:
-        store.profiles[id_] = ProfileStored(founding, founded, version, frozenset(members), *rest)
-    for address, *epoch in await fetch("SELECT address, fragment, epoch FROM epochs"):
-        store.epochs[address] = (epoch[0], epoch[1])
-    for a, b, *link in await fetch("SELECT a, b, received_max, vouched_max, by_alias, applied FROM links"):
-        store.links[a, b] = LinkRow(*link)
-    for a, b, until, ban_id in await fetch("SELECT a, b, nullif(void_until, 'infinity'), ban_id FROM bans"):
-        store.bans[a, b] = BanRow(until, ban_id)
-    for id_, reason, own, gone, applied in await fetch("SELECT touchpoint_id, reason, own, fragments, applied FROM refusals"):
-        store.refusals[id_, reason] = RefusalRow(own, frozenset(gone), applied)
-    for applied, other, kind, id_, named, command_id in await fetch(
-        "SELECT applied, other_id, kind, profile_id, fragments, command_id FROM history"
-    ):
-        store.history[applied, other] = HistoryRow(kind, id_, tuple(named), command_id)
-    for id_, fragment, applied, body in await fetch("SELECT id, fragment, applied, body FROM timeline"):
-        store.timeline[id_] = TimelineRow(fragment, applied, body)
-    store.trait_keys = {id_: tuple(keys) for id_, keys in await fetch("SELECT profile_id, keys FROM trait_keys")}
-    names = dict(await fetch("SELECT key, id FROM accounts"))
-    store.accounts = dict(await fetch("SELECT id, state FROM accounts"))
-    for key, fragment, since_us in await fetch("SELECT account, fragment, since_us FROM account_members"):
-        store.account_members[names[key], fragment] = since_us
-    [(store.applications,)] = await fetch("SELECT last_value FROM applications")
-    return store
-
-
 @settings(max_examples=HISTORIES, suppress_health_check=list(HealthCheck))
 @given(moves=lives(max_size=24), seed=st.integers(0, 2**32))
 async def test_several_workers_and_commands_at_once_end_as_the_journalled_order_says(
@@ -167,7 +123,7 @@ async def test_several_workers_and_commands_at_once_end_as_the_journalled_order_
     await empty(database)
     profiles = Profiles(database)
     told = await live_at_once(profiles, moves, Random(seed))
-    store = await read_tables(profiles)
+    store = await read_tables(profiles.fetch)
     assert_equal(store, replay(store, told))
     again = await repeat(store, told)
     for table in fields(FakeProfileStore):

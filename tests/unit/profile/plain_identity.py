@@ -1,4 +1,4 @@
-"""Identity as the documents say it, done slowly: every link kept in a list, every group found again from scratch."""
+"""Identity as the documents say it, done plainly: every link kept, every group found again from scratch by walking along them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -55,11 +55,14 @@ def _named(names: Sequence[str]) -> tuple[Named, ...]:
 
 @dataclass
 class PlainIdentity:
-    """`groups` of (value, epoch), as the rules give them touchpoint by touchpoint. `limit`: of user_ids; None: there is none."""
+    """`groups` of (value, epoch), as the rules give them touchpoint by touchpoint. `limit`: of user_ids; None: there is none.
+
+    `links`: of each node those linked with it, and whether an alias did it.
+    """
 
     limit: int | None = 1
 
-    links: list[tuple[tuple[str, int], tuple[str, int], bool]] = field(default_factory=list)
+    links: dict[tuple[str, int], dict[tuple[str, int], bool]] = field(default_factory=dict)
     nodes: dict[tuple[str, int], str] = field(default_factory=dict)
     verified: set[tuple[str, int]] = field(default_factory=set)
     carried: set[tuple[str, int]] = field(default_factory=set)
@@ -76,17 +79,22 @@ class PlainIdentity:
 
     def group_of(self, node: tuple[str, int], *, alias_only: bool = False) -> frozenset[tuple[str, int]]:
         found = {node}
-        while True:
-            more = {
-                other
-                for a, b, by_alias in self.links
-                if not alias_only or (by_alias and self.nodes[a] == self.nodes[b])
-                for one, other in ((a, b), (b, a))
-                if one in found and other not in found
-            }
-            if not more:
-                return frozenset(found)
-            found |= more
+        waiting = [node]
+        while waiting:
+            one = waiting.pop()
+            for other, by_alias in self.links.get(one, {}).items():
+                if other not in found and (not alias_only or (by_alias and self.nodes[one] == self.nodes[other])):
+                    found.add(other)
+                    waiting.append(other)
+        return frozenset(found)
+
+    def _link(self, a: tuple[str, int], b: tuple[str, int], *, by_alias: bool) -> None:
+        for one, other in ((a, b), (b, a)):
+            near = self.links.setdefault(one, {})
+            near[other] = near.get(other, False) or by_alias
+
+    def _unlink(self, a: tuple[str, int], b: tuple[str, int]) -> None:
+        del self.links[a][b], self.links[b][a]
 
     def groups(self) -> set[frozenset[tuple[str, int]]]:
         return {self.group_of(node) for node in self.nodes}
@@ -114,7 +122,7 @@ class PlainIdentity:
             taken.add(other)
             objection = self._find_objection(own, other, touch.identifiers[0], named, by_alias=by_alias, at=touch.received_at)
             if objection is None:
-                self.links.append((own, other, by_alias))
+                self._link(own, other, by_alias=by_alias)
                 if not by_alias:
                     self._see(other, named)
             else:
@@ -133,9 +141,9 @@ class PlainIdentity:
         mine, theirs = self.group_of(own), self.group_of(other)
         if other in mine:
             return None
-        self.links.append((own, other, by_alias))
+        self._link(own, other, by_alias=by_alias)
         users = self._users(mine | theirs)
-        self.links.pop()
+        self._unlink(own, other)
         if self.limit is not None and users > self.limit:
             return "user_id_limit"
         lifted = self.bans.get(frozenset((own, other)))
@@ -146,7 +154,7 @@ class PlainIdentity:
         return None
 
     def _are_kept_apart(self, mine: frozenset[tuple[str, int]], theirs: frozenset[tuple[str, int]]) -> bool:
-        return any(lifted is None and pair & mine and pair & theirs for pair, lifted in self.bans.items())
+        return any(self.bans.get(frozenset((a, b)), START) is None for a in mine for b in theirs)
 
     def is_live(self, node: tuple[str, int]) -> bool:
         return node in self.carried and self.epoch.get(node[0], 0) == node[1]
@@ -169,7 +177,7 @@ class PlainIdentity:
             return False
         if self.limit is not None and self._users(mine) + self._users(theirs) > self.limit:
             return False
-        self.links.append((a, b, False))
+        self._link(a, b, by_alias=False)
         return True
 
     def split(self, value: str) -> bool:
@@ -179,8 +187,12 @@ class PlainIdentity:
         if node is None or not any(map(self.is_live, rest)):
             return False
         persons = sorted(self.group_of(node, alias_only=True) - {node})
-        self.links = [link for link in self.links if node not in link[:2]]
-        self.links += [(persons[0], one, True) for one in persons[1:]] + [(rest[0], one, False) for one in rest[1:]]
+        for other in list(self.links[node]):
+            self._unlink(node, other)
+        for one in persons[1:]:
+            self._link(persons[0], one, by_alias=True)
+        for one in rest[1:]:
+            self._link(rest[0], one, by_alias=False)
         self.splits.append([frozenset((node, one)) for one in rest])
         self.bans.update(dict.fromkeys(self.splits[-1]))
         return True
