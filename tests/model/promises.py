@@ -7,7 +7,7 @@ from uuid import UUID
 from services.profile.domain.graph import compute_profile_id
 from services.profile.store.graph import decode_nodes
 from tests.model.engine import Database
-from tests.model.profile import Command, Fragment, Profile, Record, World
+from tests.model.world import Command, Fragment, Profile, Record, World
 from tests.unit.profile.plain_identity import START, PlainIdentity, fragment_of
 
 FELL_OVER = "a transaction was handed profiles and fragments that don't fit together"

@@ -9,7 +9,7 @@ from random import Random
 from uuid import UUID
 
 from tests.model.engine import Database, Group, Scheduler, Steps, Transaction, Weather, in_transaction
-from tests.model.profile import PARTITIONS, Record
+from tests.model.world import PARTITIONS, Record
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,12 @@ from random import Random
 
 import pytest
 
-from tests.model import profile, promises, subscriber
+from tests.model import promises, subscriber
 from tests.model.engine import Weather
-from tests.model.profile import PARTITIONS, Command, World, run_profile
+from tests.model.profile import run_profile
 from tests.model.promises import break_of_profile, break_of_subscriber
 from tests.model.subscriber import run_subscriber
+from tests.model.world import PARTITIONS, Command, Rules, World
 from tests.unit.profile.plain_identity import make_touch
 
 CALM = Weather()
@@ -26,7 +27,7 @@ HOUSE = ("u1", "e1", "d2")
 MANY = 2000
 
 
-def make_world(seed: int, rules: profile.Rules, places: Sequence[str] = TOWN, *, size: int = 9, commands: int = 0) -> World:
+def make_world(seed: int, rules: Rules, places: Sequence[str] = TOWN, *, size: int = 9, commands: int = 0) -> World:
     """Touchpoints that name one to three identifiers; some are delivered twice. Even seeds allow one user a profile only.
 
     `commands`: merges, splits and liftings beside them.
@@ -61,7 +62,7 @@ def find_broken(world: World, weather: Weather, follower: subscriber.Rules | Non
 
 def assert_kept(seeds: range, weather: Weather, places: Sequence[str], commands: int = 0) -> None:
     for seed in seeds:
-        world = make_world(seed, profile.Rules(), places, commands=commands)
+        world = make_world(seed, Rules(), places, commands=commands)
         assert find_broken(world, weather, subscriber.Rules()) == set(), f"seed {seed}"
 
 
@@ -115,7 +116,7 @@ def test_the_protocol_keeps_every_promise_for_long(weather: Weather, places: Seq
     ],
 )
 def test_profile_without_one_rule_breaks_a_promise(rule: str, promise: str, weather: Weather, places: Sequence[str]) -> None:
-    weakened = replace(profile.Rules(), **{rule: False})
+    weakened = replace(Rules(), **{rule: False})
     assert breaks(promise, lambda seed: find_broken(make_world(seed, weakened, places), weather))
 
 
@@ -131,7 +132,7 @@ def test_profile_without_one_rule_breaks_a_promise(rule: str, promise: str, weat
     ],
 )
 def test_commands_without_one_rule_break_a_promise(rule: str, promise: str, weather: Weather, places: Sequence[str]) -> None:
-    weakened = replace(profile.Rules(), **{rule: False})
+    weakened = replace(Rules(), **{rule: False})
     assert breaks(promise, lambda seed: find_broken(make_world(seed, weakened, places, commands=6), weather))
 
 
@@ -149,4 +150,4 @@ def test_commands_without_one_rule_break_a_promise(rule: str, promise: str, weat
 )
 def test_a_subscriber_without_one_rule_breaks_a_promise(rule: str, promise: str, weather: Weather) -> None:
     weakened = replace(subscriber.Rules(), **{rule: False})
-    assert breaks(promise, lambda seed: find_broken(make_world(seed, profile.Rules(), commands=4), weather, weakened))
+    assert breaks(promise, lambda seed: find_broken(make_world(seed, Rules(), commands=4), weather, weakened))
