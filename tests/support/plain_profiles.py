@@ -41,6 +41,7 @@ class PlainProfiles:
     told: dict[UUID, tuple[TouchpointRecorded, Refused]] = field(default_factory=dict)
     owned: dict[Node, list[UUID]] = field(default_factory=dict)
     seen: dict[Node, list[tuple[TouchpointRecorded, bool]]] = field(default_factory=dict)
+    linked: dict[frozenset[Node], datetime] = field(default_factory=dict)
     profiles: dict[Node, frozenset[Node]] = field(default_factory=dict)
     names: dict[Node, Node] = field(default_factory=dict)
     rank: dict[Node, int] = field(default_factory=dict)
@@ -77,6 +78,10 @@ class PlainProfiles:
         for one, node in carried:
             if node in mine and one.value not in refused:
                 self.seen.setdefault(node, []).append((touchpoint, one.verified))
+        for one, node in live:
+            if node != own and node in mine and one.value not in refused:
+                pair = frozenset((own, node))
+                self.linked[pair] = max(touchpoint.received_at, self.linked.get(pair, touchpoint.received_at))
         self._unite(mine)
         self._found((value, identity.epoch.get(value, 0)) for value in refused)
 
@@ -195,6 +200,10 @@ class PlainProfiles:
 
     def show_refusals(self) -> set[tuple[UUID, str, str]]:
         return set(self.identity.refused)
+
+    def show_links(self) -> dict[frozenset[Node], datetime]:
+        """What touchpoints ever linked, and the latest receipt of those."""
+        return dict(self.linked)
 
     def show_accounts(self) -> dict[str, dict[str, Any]]:
         """An account is everybody's: what only browsers said fills in where no server has a word."""

@@ -31,7 +31,7 @@ from services.profile.handlers.open_graph import POSITIONS_PER_BATCH_BITS
 from services.profile.handlers.regroup_profiles import Regrouping
 from tests.builders.touchpoints import make_touchpoint
 from tests.fakes.fact_rows import FakeFactRows
-from tests.fakes.profile_store import FakeProfileStore, ProfileStored
+from tests.fakes.profile_store import RENEWED_AFTER, FakeProfileStore, ProfileStored
 from tests.integration.profile.driving import KEY, START, Profiles, make_identifier
 from tests.support.fold_histories import KINDS, MOMENTS
 from tests.support.plain_profiles import Node, PlainProfiles
@@ -339,6 +339,8 @@ def assert_equal(store: FakeProfileStore, plain: PlainProfiles) -> None:
         (id_, nodes[fragment][0], reason) for (id_, reason), row in store.refusals.items() for fragment in row.fragments
     } == plain.show_refusals()
     assert {frozenset(nodes[one] for one in pair): ban.void_until for pair, ban in store.bans.items()} == plain.show_bans()
+    links = {frozenset(nodes[one] for one in pair): row.received_max for pair, row in store.links.items()}
+    assert all(links[pair] >= at - RENEWED_AFTER for pair, at in plain.show_links().items())
     told = [(row.kind, names[row.profile_id], names[other]) for (_, other), row in sorted(store.history.items())]
     assert sorted(told) == sorted(plain.regrouped)
     assert show_accounts(store, nodes) == plain.show_accounts()
