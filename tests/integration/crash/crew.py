@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
 
+from deploy.local.part import BEHIND_THE_DOOR, step_back
 from tests.support.platform import ROOT, RunningTestPlatform
 
 LAST_WORDS_S = 60
@@ -35,7 +36,9 @@ class Crew:
         environment = self.platform.environment | given | {"PROFILE_PORT": "0", "RAPPORT_KAFKA_INSTANCE": name}
         with (self.platform.home / "logs" / f"{name}.log").open("ab") as log:
             command = [sys.executable, "-m", "services.profile.main", "worker"]
-            return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+            worker = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True)
+        step_back(worker.pid, BEHIND_THE_DOOR)
+        return worker
 
     def _present(self) -> list[subprocess.Popen[bytes]]:
         return [worker for worker in self.workers.values() if worker.poll() is None]
