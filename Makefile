@@ -57,6 +57,11 @@ test-full: $(READY) ## Everything, the long crash, property and data runs too
 crash: $(READY) ## Kill parts at random under load, N times (make crash N=50), and compare with the reference
 	RAPPORT_CRASH_KILLS=$(N) $(BIN)/python -m pytest tests/integration/crash --timeout=0 $(ARGS)
 
+.PHONY: property
+property: N = 10000
+property: $(READY) ## Random histories of profiles, N of them (make property N=10000), against the plain reference
+	RAPPORT_PROPERTY_HISTORIES=$(N) $(BIN)/python -m pytest tests/unit/profile/test_exactness.py tests/integration/profile/test_exactness.py -n logical --timeout=0 $(ARGS)
+
 .PHONY: lint
 lint: $(READY) ## Format check, lint, types, import contracts, house rules
 	$(BIN)/ruff format --check .

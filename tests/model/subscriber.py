@@ -6,9 +6,10 @@ The level is the number of touchpoints of the profile: a value that is only righ
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
+from uuid import UUID
 
 from tests.model.engine import Database, Group, Scheduler, Steps, Transaction, Weather, in_transaction
-from tests.model.profile import PARTITIONS, Record
+from tests.model.world import PARTITIONS, Record
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Rules:
 def run_subscriber(records: Sequence[Record], rules: Rules, rng: Random, weather: Weather) -> Database:
     """Follow the log to its end, from two partitions by key."""
     database = Database()
-    partitions = [[record for record in records if record.profile % PARTITIONS == number] for number in range(PARTITIONS)]
+    partitions = [[record for record in records if record.profile.int % PARTITIONS == number] for number in range(PARTITIONS)]
 
     def work(group: Group, partition: int, generation: int) -> Steps[None]:
         log, position = partitions[partition], group.offsets[partition]
@@ -81,7 +82,7 @@ def _take_facts(tx: Transaction, record: Record, rules: Rules) -> Steps[None]:
             yield from _count_again(tx, touchpoint)
 
 
-def _count_again(tx: Transaction, touchpoint: int) -> Steps[None]:
+def _count_again(tx: Transaction, touchpoint: UUID) -> Steps[None]:
     yield from tx.lock(("fact", touchpoint))
     name, times = tx.read(("fact", touchpoint))
     yield from tx.write(("fact", touchpoint), (name, times + 1))
@@ -92,10 +93,10 @@ def _take_snapshot(tx: Transaction, record: Record, rules: Rules) -> Steps[None]
     yield from tx.lock(key)
     known = tx.read(key)
     if known is None or not rules.snapshot_by_version or record.version > known[0]:
-        yield from tx.write(key, (record.version, record.snapshot))
+        yield from tx.write(key, (record.version, record.snapshot, record.founding))
 
 
-def _judge(tx: Transaction, profiles: Sequence[int], rules: Rules) -> Steps[None]:
+def _judge(tx: Transaction, profiles: Sequence[UUID], rules: Rules) -> Steps[None]:
     if rules.lock_profiles:
         for profile in profiles:
             yield from tx.lock(("level", profile))

@@ -301,16 +301,18 @@ class Graph(Generic[T]):
         return True
 
     def _build_claims(self, touchpoint: T) -> list[Claim]:
-        """Each live fragment once: what the touchpoint carries itself comes before what it only names by alias."""
+        """Each live fragment once: what the touchpoint carries itself isn't what it only names by alias."""
         live = self.live
-        claims = {
+        carried = {
             live[named.fragment]: Claim(live[named.fragment], named.kind, named.verified) for named in touchpoint.identifiers
         }
+        aliases: dict[UUID, Claim] = {}
         for named in touchpoint.previous:
             fragment = live[named.fragment]
-            if fragment not in claims:
-                claims[fragment] = Claim(fragment, named.kind, named.verified, by_alias=True)
-        return list(claims.values())
+            if fragment not in carried:
+                aliases[fragment] = Claim(fragment, named.kind, named.verified, by_alias=True)
+        own, *others = carried.values()
+        return [own, *aliases.values(), *others]
 
     def _link(self, said: _Said, own: UUID, other: UUID, *, by_alias: bool, verified: bool) -> None:
         pair = (own, other) if own.int < other.int else (other, own)

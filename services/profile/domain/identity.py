@@ -169,8 +169,9 @@ class Resolution(Generic[P]):
 
 
 def resolve(claims: Sequence[Claim], party_of: Callable[[UUID], P], rules: Rules, received_us: int) -> Resolution[P]:
-    """Decide for one touchpoint; `claims` stand strongest first, those by alias last.
+    """Decide for one touchpoint; `claims`: its own, those by alias, then the others, strongest first.
 
+    An alias says that two users are one, so it is heard before a device of theirs could be taken for a shared one.
     All profiles named would be merged. Where a rule forbids that, the weakest identifiers give way first: each one is
     taken from the strongest down if it fits with those taken already, so that an innocent one isn't lost with a guilty one.
     """

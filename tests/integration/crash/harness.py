@@ -5,10 +5,13 @@ import email
 import json
 import time
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
+from datetime import datetime
 from random import Random
 from typing import Any
 from urllib.parse import quote
+from uuid import UUID
 
 import asyncpg
 import httpx
@@ -19,18 +22,19 @@ from libs.events.envelope import Incoming
 from libs.events.touchpoints import TouchpointRecorded
 from libs.messaging.admin import consumer_lag
 from libs.messaging.errors import SourceUnavailable
+from tests.integration.crash.crew import Crew
 from tests.integration.crash.expectation import SEGMENTS
-from tests.integration.crash.load import Story
+from tests.integration.crash.load import Story, Wish
 from tests.support.eventually import eventually
 from tests.support.platform import RunningTestPlatform
+from tests.support.profile_lives import Merge, Split
 
 SERVICES = ("ingest", "profile", "segmentation", "engagement", "loyalty")
-VICTIMS = (*SERVICES, "kafka", "postgres", "redis")
+WORKER = "profile-worker"
+VICTIMS = (*SERVICES, "kafka", "postgres", "redis", WORKER)
 CONSUMERS = ("profile", "segmentation", "engagement", "loyalty")
-SETTLE_S = 180.0
 AUTH = ("dev-write-key", "")
 STAFF = {"Authorization": "Bearer dev-api-key"}
-CORE = ("first_seen_at", "last_seen_at", "traits", "aggregates", "attribution", "consent", "lead", "accounts")
 
 
 @dataclass
@@ -38,7 +42,15 @@ class CrashRun:
     platform: RunningTestPlatform
     story: Story
     seed: int
+    settle_s: float = 180.0
+    workers: int = 1
     killed: Counter[str] = field(default_factory=Counter)
+    commands: dict[UUID, Merge | Split] = field(default_factory=dict)
+    lifted: dict[UUID, datetime] = field(default_factory=dict)
+    crew: Crew = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.crew = Crew(self.platform, self.workers)
 
     async def set_up(self) -> None:
         """Segments, and a campaign for those who subscribe; then who the customers are, in peace."""
@@ -52,6 +64,7 @@ class CrashRun:
             for path, body in (("templates", template), ("campaigns", campaign)):
                 answer = await staff.post(f"{urls['engagement']}/v1/{path}", json=body)
                 assert answer.status_code == 201, answer.text
+        self.crew.mend()
         await self.tell(self.story.opening)
         await self.settle()
 
@@ -78,26 +91,84 @@ class CrashRun:
             await asyncio.gather(*(sender(client) for _ in range(4)))
 
     async def tell_under_fire(self, kills: int) -> None:
-        """The rest of the story while `kills` parts die by SIGKILL, each kind at least once when there are enough."""
+        """The rest of the story while `kills` parts die by SIGKILL, each kind at least once when there are enough.
+
+        Beside it the wishes of those who work with it, and workers of profile that come and go: every change moves partitions.
+        """
         random = Random(f"kills:{self.seed}")
         victims = [VICTIMS[place % len(VICTIMS)] for place in range(kills)]
         random.shuffle(victims)
         slices = [self.story.batches[place :: kills + 1] for place in range(kills + 1)]
+        wishing = asyncio.create_task(self._wish_all())
         await self.tell(slices[0])
         for victim, batches in zip(victims, slices[1:], strict=True):
             telling = asyncio.create_task(self.tell(batches))
             await asyncio.sleep(random.random() * 0.5)  # a moment into the work, drawn from the seed
             # It may just be coming up again: services end when their database stays away.
-            await eventually(lambda part=victim: self.platform.kill(part), within_s=120)
+            await eventually(lambda part=victim: self._kill(part, random), within_s=120)
             self.killed[victim] += 1
             await telling
-            await eventually(lambda part=victim: self.platform.pid_of(part), within_s=120)
+            await eventually(lambda part=victim: part == WORKER or self.platform.pid_of(part), within_s=120)
+            if self.killed.total() % 3 == 0:
+                await self.crew.dismiss(random)
+            self.crew.mend()
+        await wishing
+
+    def _kill(self, victim: str, random: Random) -> int | None:
+        return self.crew.kill(random) if victim == WORKER else self.platform.kill(victim)
+
+    async def _wish_all(self) -> None:
+        async with httpx.AsyncClient(headers=STAFF, timeout=30, base_url=self.platform.urls["profile"]) as staff:
+            for wish in self.story.wishes:
+                await self._carry_out(staff, wish)
+
+    async def _carry_out(self, staff: httpx.AsyncClient, wish: Wish) -> None:
+        splits = [id_ for id_, move in self.commands.items() if isinstance(move, Split)]
+        if wish.method == "DELETE":
+            if wish.lift < len(splits):
+                await self._lift(staff, splits[-1 - wish.lift])
+            return
+        answer = await _ask(staff, wish.method, wish.path, wish.body, wish.key)
+        if answer.status_code == 200 and wish.body is not None:
+            said = answer.json()
+            if "identifier" in wish.body:
+                self.commands[UUID(said["id"])] = Split(wish.body["identifier"]["value"])
+            elif "other" in wish.body:
+                self.commands[UUID(said["id"])] = Merge(_value_of(wish.path.split("/")[3]), _value_of(wish.body["other"]), False)
+
+    async def _lift(self, staff: httpx.AsyncClient, ban_id: UUID) -> None:
+        """A kill may have come between the lifting and its answer: the row says whether and when it was."""
+        answer = await _ask(staff, "DELETE", f"/v1/identity/bans/{ban_id}")
+        assert answer.status_code in {204, 404}, answer.text
+        statement = f"SELECT max(void_until) FROM bans WHERE ban_id = '{ban_id}' AND void_until < 'infinity'"
+        [(at,)] = await eventually(lambda: self._fetch_once(statement), until=lambda rows: rows is not None, within_s=120)
+        if at is not None:
+            self.lifted.setdefault(ban_id, at)
+
+    async def _fetch_once(self, statement: str) -> list[Any] | None:
+        """None while the database is away."""
+        try:
+            return await self.fetch(statement)
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+            return None
+
+    async def fetch(self, statement: str) -> list[Any]:
+        """Of profile's own schema."""
+        connection = await asyncpg.connect(
+            self.platform.settings.postgres, timeout=10, server_settings={"search_path": "profile"}
+        )
+        try:
+            rows: list[Any] = await connection.fetch(statement)
+            return rows
+        finally:
+            await connection.close()
 
     async def settle(self) -> None:
         """Everything consumed, published and sent: nothing is under way any more."""
-        await eventually(self._is_settled, within_s=SETTLE_S, pause_s=0.3)
+        await eventually(self._is_settled, within_s=self.settle_s, pause_s=0.3)
 
     async def _is_settled(self) -> bool:
+        self.crew.mend()
         try:
             first = await self._look()
             if first != 0:
@@ -144,9 +215,9 @@ class CrashRun:
             await consumer.seek_to_beginning(*places)
             ends = await consumer.end_offsets(places)
             found: dict[Any, TouchpointRecorded] = {}
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 300
             while any([await consumer.position(place) < ends[place] for place in places]):
-                assert time.monotonic() < deadline, "the log could not be read in a minute"
+                assert time.monotonic() < deadline, "the log could not be read in five minutes"
                 for records in (await consumer.getmany(timeout_ms=500)).values():
                     for record in records:
                         incoming = Incoming(
@@ -159,7 +230,7 @@ class CrashRun:
         finally:
             await consumer.stop()
 
-    async def read_profiles(self, nodes: set[tuple[str, str]]) -> dict[str, dict[str, Any]]:
+    async def read_profiles(self, nodes: set[tuple[str, str]], core: Collection[str]) -> dict[str, dict[str, Any]]:
         """What the services show, by label: the view less versions and ids, the memberships, the balance."""
         urls = self.platform.urls
         async with httpx.AsyncClient(headers=STAFF, timeout=30) as staff:
@@ -181,7 +252,7 @@ class CrashRun:
                     "identifiers": sorted(
                         ({"kind": one["kind"], "value": one["value"]} for one in view["identifiers"]), key=_node
                     ),
-                    **{name: view[name] for name in CORE},
+                    **{name: view[name] for name in core},
                     "segments": sorted(name for name, of in members.items() if view["id"] in of),
                     "balance": member["balance"],
                 }
@@ -190,6 +261,20 @@ class CrashRun:
         strangers = set().union(*members.values()) - ids
         assert not strangers, f"members that are nobody now: {strangers}"
         return shown
+
+    async def read_timeline(self, kind: str, value: str) -> list[str]:
+        """Ids of all touchpoints of a profile, newest first, page by page."""
+        found: list[str] = []
+        cursor: str | None = None
+        async with httpx.AsyncClient(headers=STAFF, timeout=30, base_url=self.platform.urls["profile"]) as staff:
+            while True:
+                params = {"limit": "500", **({"cursor": cursor} if cursor else {})}
+                path = f"/v1/profiles/{quote(f'{kind}:{value}', safe='')}/timeline"
+                answer = (await staff.get(path, params=params)).raise_for_status().json()
+                found += [item["id"] for item in answer["items"]]
+                cursor = answer["next_cursor"]
+                if cursor is None:
+                    return found
 
     async def read_intents(self) -> list[str]:
         """Recipients of messages that were meant to go out, one entry a message."""
@@ -203,6 +288,26 @@ class CrashRun:
         """Message-IDs the SMTP server accepted."""
         mails = [email.message_from_bytes(path.read_bytes()) for path in self.platform.mail.rglob("*.eml")]
         return Counter(str(mail["Message-ID"]) for mail in mails)
+
+
+def _value_of(ref: str) -> str:
+    return ref.partition(":")[2]
+
+
+async def _ask(
+    staff: httpx.AsyncClient, method: str, path: str, body: dict[str, Any] | None = None, key: str | None = None
+) -> httpx.Response:
+    """With the same key again and again, until it is done or refused."""
+    headers = {"Idempotency-Key": key} if key else {}
+    while True:
+        try:
+            answer = await staff.request(method, path, json=body, headers=headers)
+        except httpx.TransportError:
+            await asyncio.sleep(0.1)
+            continue
+        if answer.status_code < 500:
+            return answer
+        await asyncio.sleep(0.1)
 
 
 def _node(entry: dict[str, str]) -> tuple[str, str]:

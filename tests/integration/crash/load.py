@@ -1,6 +1,5 @@
-"""A seeded story for the crash run: orders, refunds before and after them, merges, late and repeated touchpoints.
-
-No identifier limit, ban or shared device is ever hit, so the end state is the same for every order of arrival.
+"""A seeded story for the crash run: orders, refunds before and after them, merges, shared devices, late and repeated touchpoints,
+and beside them commands of those who work with it: profiles merged and split, bans lifted, consent and lead stages changed.
 """
 
 from collections.abc import Iterator
@@ -15,11 +14,26 @@ CURRENCIES = ("EUR", "EUR", "EUR", "USD", "GBP", "JPY")
 
 
 @dataclass(frozen=True, slots=True)
+class Wish:
+    """A command over HTTP, with the key under which it is asked for again. `lift`: of the ban of that many splits ago."""
+
+    key: str
+    method: str
+    path: str
+    body: dict[str, Any] | None = None
+    lift: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Story:
-    """`opening` is told before anything is killed (who they are, what they allow); `batches` while everything is."""
+    """`opening` is told before anything is killed (who they are, what they allow); `batches` while everything is.
+
+    `wishes` come beside the batches, one after the other.
+    """
 
     opening: list[list[dict[str, Any]]]
     batches: list[list[dict[str, Any]]]
+    wishes: list[Wish]
     subscribers: frozenset[str]
     """E-mails of those who start a subscription and allowed to be written to: who must get a message, once."""
 
@@ -27,7 +41,8 @@ class Story:
         return {call["messageId"] for batch in (*self.opening, *self.batches) for call in batch}
 
 
-def make_story(seed: int, *, users: int = 40, touches: int = 1500, ends_at: datetime) -> Story:
+def make_story(seed: int, *, touches: int = 1500, ends_at: datetime) -> Story:
+    users = max(40, touches // 400)
     random = Random(f"crash:{seed}")
     teller = _Teller(random, ends_at)
     opening = [call for user in range(users) for call in teller.introduce(user)]
@@ -40,7 +55,8 @@ def make_story(seed: int, *, users: int = 40, touches: int = 1500, ends_at: date
     repeated = [call for call in calls if random.random() < 0.15]
     for call in repeated:
         calls.insert(random.randrange(len(calls)), call)
-    return Story(_cut(opening, 20), _cut(calls, 12), frozenset(subscribers))
+    wishes = [teller.wish(random.randrange(users)) for _ in range(min(600, touches // 40))]
+    return Story(_cut(opening, 20), _cut(calls, 12 if touches < 20_000 else 60), wishes, frozenset(subscribers))
 
 
 def _cut(calls: list[dict[str, Any]], size: int) -> list[list[dict[str, Any]]]:
@@ -69,7 +85,7 @@ class _Teller:
 
     def tell_something(self, user: int) -> Iterator[dict[str, Any]]:
         scenes = (self._visit, self._visit, self._order, self._order, self._till, self._ticket, self._review, self._mention)
-        return iter(self._random.choice(scenes)(user))
+        return iter(self._random.choice((*scenes, self._account, self._lead, self._consent, self._borrow))(user))
 
     def _visit(self, user: int) -> list[dict[str, Any]]:
         """On one of three devices, which sometimes says whose it is: a merge."""
@@ -130,3 +146,44 @@ class _Teller:
         text = self._random.choice(("I love this shop!", "Terrible service.", "Bought beans today."))
         post = {"mention_id": f"s{next(self._numbers)}", "text": text, "network": "mastodon"}
         return [self._call("track", event="Social Mention Posted", userId=f"u{user}", properties=post)]
+
+    def _account(self, user: int) -> list[dict[str, Any]]:
+        traits = {"name": f"Company {user % 7}", "plan": self._random.choice(("free", "gold", None))}
+        return [self._call("group", userId=f"u{user}", groupId=f"company-{user % 7}", traits=traits)]
+
+    def _lead(self, user: int) -> list[dict[str, Any]]:
+        stage = {"stage": self._random.choice(("subscriber", "lead", "opportunity", "customer"))}
+        calls = [self._call("track", event="Lead Captured", userId=f"u{user}", properties={"lead_source": "fair"})]
+        return [*calls, self._call("track", event="Lead Stage Changed", userId=f"u{user}", properties=stage)]
+
+    def _consent(self, user: int) -> list[dict[str, Any]]:
+        """Of a purpose that no message needs."""
+        said = {"consent": {"categoryPreferences": {"research": self._random.random() < 0.5}}}
+        return [self._call("page", anonymousId=f"d0-{user}", name="Home", properties={"path": "/"}, context=said)]
+
+    def _borrow(self, user: int) -> list[dict[str, Any]]:
+        """Somebody signs in on another customer's device: it turns out to be shared, or to be theirs if they come first."""
+        if self._random.random() < 0.7:
+            return []
+        return [self._call("track", event="Signed In", userId=f"u{user}", anonymousId=f"d2-{user // 2}", properties={})]
+
+    # Commands
+
+    def wish(self, user: int) -> Wish:
+        """Identifiers that carry no message are split and merged: devices and cards."""
+        random = self._random
+        key = f"wish-{next(self._numbers)}"
+        kind = random.choice(("split", "split", "split", "merge", "merge", "lift", "lift", "consent", "stage"))
+        own = f"user_id:u{user}"
+        other = random.choice((f"loyalty_card:card-{user}", f"anonymous_id:d{random.randrange(3)}-{user}"))
+        if kind == "split":
+            identifier = dict(zip(("kind", "value"), other.split(":"), strict=True))
+            return Wish(key, "POST", f"/v1/profiles/{other}/split", {"identifier": identifier, "reason": "not theirs"})
+        if kind == "merge":
+            return Wish(key, "POST", f"/v1/profiles/{own}/merge", {"other": other, "reason": "the same person"})
+        if kind == "lift":
+            return Wish(key, "DELETE", "/v1/identity/bans", lift=random.randrange(4))
+        if kind == "consent":
+            said = {"purpose": "research", "channel": "sms", "status": random.choice(("granted", "denied"))}
+            return Wish(key, "PUT", f"/v1/profiles/{own}/consent", said)
+        return Wish(key, "POST", f"/v1/profiles/{own}/lead/stage", {"stage": random.choice(("lead", "customer"))})

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from libs.kit.db import Database, migrate
-from services.profile.tables import METADATA
-from tests.integration.profile.driving import Profiles
+from tests.integration.profile.driving import Profiles, empty
 from tests.integration.profile.running import Service, run_service
 from tests.support.databases import run_apart
 
@@ -23,9 +22,7 @@ def profile_dsn(database_dsn: str) -> str:
 @pytest.fixture
 async def database(profile_dsn: str) -> AsyncIterator[Database]:
     database = await Database.open(profile_dsn, schema="profile", application_name="test-profile")
-    tables = ", ".join(sorted(set(METADATA.tables) - {"generation"}))
-    async with database.connection() as connection:
-        await connection.execute(f"TRUNCATE {tables}")
+    await empty(database)
     yield database
     await database.close()
 

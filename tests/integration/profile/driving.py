@@ -39,6 +39,7 @@ from services.profile.store.commands import PostgresCommands
 from services.profile.store.facets import PostgresFacets
 from services.profile.store.graph import PostgresGraph
 from services.profile.store.views import load_by_address, load_by_id
+from services.profile.tables import METADATA
 
 KEY = IdentityKey(b"a key for tests only, 32 bytes..")
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -146,6 +147,16 @@ def make_applying(clock: Clock, rules: LiveRules | None = None, sentiment: Senti
     )
 
 
+async def empty(database: Database) -> None:
+    tables = ", ".join(sorted(set(METADATA.tables) - {"generation"}))
+    async with database.connection() as connection:
+        await connection.execute(f"TRUNCATE {tables}")
+
+
+def make_regrouping(clock: Clock, sentiment: Sentiment) -> Regrouping:
+    return Regrouping(make_applying(clock, sentiment=sentiment), PostgresCommands())
+
+
 @dataclass
 class Profiles:
     """The service without its edges. `log` is every record told, in the order of the commits."""
@@ -155,12 +166,13 @@ class Profiles:
     sentiment: FlatSentiment = field(default_factory=FlatSentiment)
     log: list[Outgoing] = field(default_factory=list)
     offset: int = 0
+    stores: Callable[[Clock, Sentiment], Regrouping] = make_regrouping
 
     def __post_init__(self) -> None:
-        self.applying = make_applying(self.clock, sentiment=self.sentiment)
+        self.regrouping = self.stores(self.clock, self.sentiment)
+        self.applying = self.regrouping.applying
         self.graph, self.facets = self.applying.graph, self.applying.facets
         self.handle = partial(apply_touchpoints, applying=self.applying)
-        self.regrouping = Regrouping(self.applying, PostgresCommands())
         self.new_id = build_id_factory(self.clock)
 
     def decide_by(self, **kinds: KindRules) -> None:
@@ -186,14 +198,17 @@ class Profiles:
         self.log += outgoing
         return outgoing
 
-    async def merge(self, one: str | UUID, other: str | UUID, reason: str = "one person") -> Regroupment:
-        return await self._regroup(
-            lambda tx: merge_profiles(tx, _target(one), _target(other), self._command(reason), self.regrouping)
-        )
+    async def merge(
+        self, one: str | UUID, other: str | UUID, reason: str = "one person", *, command_id: UUID | None = None
+    ) -> Regroupment:
+        command = self._command(reason, command_id)
+        return await self._regroup(lambda tx: merge_profiles(tx, _target(one), _target(other), command, self.regrouping))
 
-    async def split(self, ref: str | UUID, name: str, reason: str = "two persons") -> tuple[Regroupment, UUID]:
+    async def split(
+        self, ref: str | UUID, name: str, reason: str = "two persons", *, command_id: UUID | None = None
+    ) -> tuple[Regroupment, UUID]:
         """What was made, and the ban's id."""
-        command = self._command(reason)
+        command = self._command(reason, command_id)
         identifier = (KINDS[name[0]], name)
         return await self._regroup(lambda tx: split_profile(tx, _target(ref), identifier, command, self.regrouping)), command.id
 
@@ -207,8 +222,8 @@ class Profiles:
         self.log += made.outgoing
         return made
 
-    def _command(self, reason: str) -> Command:
-        return Command(self.new_id(), "tester", reason)
+    def _command(self, reason: str, command_id: UUID | None) -> Command:
+        return Command(command_id or self.new_id(), "tester", reason)
 
     async def view(self, name: str | UUID) -> dict[str, Any] | None:
         async with self.database.connection() as connection:

@@ -1,4 +1,4 @@
-"""Identity as the documents say it, done slowly: every link kept in a list, every group found again from scratch."""
+"""Identity as the documents say it, done plainly: every link kept, every group found again from scratch by walking along them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from libs.identity import strength_key, strength_of
 
 SPACE = UUID(int=7)
 START = datetime(2026, 1, 1, tzinfo=UTC)
-PERSON_KINDS = ("user_id", "email")
+PERSON_KINDS = ("user_id", "loyalty_card", "email")
 
 
 def fragment_of(kind: str, value: str, epoch: int = 0) -> UUID:
@@ -55,14 +55,17 @@ def _named(names: Sequence[str]) -> tuple[Named, ...]:
 
 @dataclass
 class PlainIdentity:
-    """`groups` of (value, epoch), as the rules give them touchpoint by touchpoint."""
+    """`groups` of (value, epoch), as the rules give them touchpoint by touchpoint.
 
-    links: list[tuple[tuple[str, int], tuple[str, int], bool]] = field(default_factory=list)
+    `links`: of each node those linked with it, and whether an alias did it. `limits`: kinds not named have none.
+    """
+
+    links: dict[tuple[str, int], dict[tuple[str, int], bool]] = field(default_factory=dict)
     nodes: dict[tuple[str, int], str] = field(default_factory=dict)
     verified: set[tuple[str, int]] = field(default_factory=set)
     carried: set[tuple[str, int]] = field(default_factory=set)
     epoch: dict[str, int] = field(default_factory=dict)
-    refused: list[tuple[UUID, str]] = field(default_factory=list)
+    refused: list[tuple[UUID, str, str]] = field(default_factory=list)
     owner: dict[UUID, tuple[str, int]] = field(default_factory=dict)
     joined: dict[tuple[str, int], datetime] = field(default_factory=dict)
     limits: dict[str, int] = field(default_factory=lambda: {"user_id": 1})
@@ -79,17 +82,22 @@ class PlainIdentity:
 
     def group_of(self, node: tuple[str, int], *, alias_only: bool = False) -> frozenset[tuple[str, int]]:
         found = {node}
-        while True:
-            more = {
-                other
-                for a, b, by_alias in self.links
-                if not alias_only or (by_alias and self.nodes[a] == self.nodes[b])
-                for one, other in ((a, b), (b, a))
-                if one in found and other not in found
-            }
-            if not more:
-                return frozenset(found)
-            found |= more
+        waiting = [node]
+        while waiting:
+            one = waiting.pop()
+            for other, by_alias in self.links.get(one, {}).items():
+                if other not in found and (not alias_only or (by_alias and self.nodes[one] == self.nodes[other])):
+                    found.add(other)
+                    waiting.append(other)
+        return frozenset(found)
+
+    def _tie(self, a: tuple[str, int], b: tuple[str, int], *, by_alias: bool) -> None:
+        for one, other in ((a, b), (b, a)):
+            near = self.links.setdefault(one, {})
+            near[other] = near.get(other, False) or by_alias
+
+    def _unlink(self, a: tuple[str, int], b: tuple[str, int]) -> None:
+        del self.links[a][b], self.links[b][a]
 
     def groups(self) -> set[frozenset[tuple[str, int]]]:
         return {self.group_of(node) for node in self.nodes}
@@ -112,9 +120,9 @@ class PlainIdentity:
         alone = [next(iter(group)) for group in (mine, theirs) if len(group) == 1]
         stood = {node: self.joined.pop(node) for node in alone if node in self.joined}
         both = [kind for kind in self.limits if self._count(kind, mine, at) and self._count(kind, theirs, at)]
-        self.links.append((one, other, by_alias))
+        self._tie(one, other, by_alias=by_alias)
         over = [kind for kind in both if self._count(kind, mine | theirs, at) > self.limits[kind]]
-        self.links.pop()
+        self._unlink(one, other)
         self.joined.update(stood)
         return min(over, key=strength_of) if over else None
 
@@ -122,14 +130,14 @@ class PlainIdentity:
         for group in (self.group_of(one), self.group_of(other)):
             if len(group) == 1:
                 self.joined.update(dict.fromkeys(group, at))
-        self.links.append((one, other, by_alias))
+        self._tie(one, other, by_alias=by_alias)
 
     def _is_known(self, group: frozenset[tuple[str, int]]) -> bool:
         return any(node in self.verified and self.nodes[node] in PERSON_KINDS for node in group)
 
     def apply(self, touch: Touch) -> None:
         dropped = [named for named in (*touch.identifiers, *touch.previous) if named.value in self.blocked]
-        self.refused += [(touch.id, named.value) for named in dropped]
+        self.refused += [(touch.id, named.value, "blocked") for named in dropped]
         identifiers = [named for named in touch.identifiers if named not in dropped]
         if not identifiers:
             return
@@ -137,8 +145,10 @@ class PlainIdentity:
         own = self.live(first)
         self.owner[touch.id] = own
         self._see(own, first)
+        carried = {self.live(named) for named in identifiers}
         previous = [named for named in touch.previous if named not in dropped]
-        pending = [(named, False) for named in identifiers[1:]] + [(named, True) for named in previous]
+        pending = [(named, True) for named in previous if self.live(named) not in carried]
+        pending += [(named, False) for named in identifiers[1:]]
         shared = []
         taken = {own}
         for named, by_alias in pending:
@@ -154,8 +164,9 @@ class PlainIdentity:
             else:
                 device = objection == "user_id_limit" and named.kind == "anonymous_id" and self.nodes[own] == "user_id"
                 if device and not by_alias:
+                    objection = "shared_device"
                     shared.append(named.value)
-                self.refused.append((touch.id, named.value))
+                self.refused.append((touch.id, named.value, objection))
         for value in shared:
             self.epoch[value] = self.epoch.get(value, 0) + 1
             self.nodes[(value, self.epoch[value])] = "anonymous_id"
@@ -178,7 +189,7 @@ class PlainIdentity:
         return "unverified_claim" if claims & self.proof_wanted else None
 
     def _are_kept_apart(self, mine: frozenset[tuple[str, int]], theirs: frozenset[tuple[str, int]]) -> bool:
-        return any(lifted is None and pair & mine and pair & theirs for pair, lifted in self.bans.items())
+        return any(self.bans.get(frozenset((a, b)), START) is None for a in mine for b in theirs)
 
     def is_live(self, node: tuple[str, int]) -> bool:
         return node in self.carried and self.epoch.get(node[0], 0) == node[1]
@@ -190,7 +201,11 @@ class PlainIdentity:
     def merge(self, one: str, other: str, at: datetime = START) -> bool:
         """Whether it was done."""
         a, b = self.find(one), self.find(other)
-        if a is None or b is None or a[1] > 0 or b[1] > 0:
+        return a is not None and b is not None and self.join(a, b, at)
+
+    def join(self, a: tuple[str, int], b: tuple[str, int], at: datetime = START) -> bool:
+        """Whether it was done."""
+        if a[1] > 0 or b[1] > 0:
             return False
         mine, theirs = self.group_of(a), self.group_of(b)
         if mine == theirs or self._are_kept_apart(mine, theirs) or self._find_limit(a, b, at, by_alias=False):
@@ -205,8 +220,12 @@ class PlainIdentity:
         if node is None or not any(map(self.is_live, rest)):
             return False
         persons = sorted(self.group_of(node, alias_only=True) - {node})
-        self.links = [link for link in self.links if node not in link[:2]]
-        self.links += [(persons[0], one, True) for one in persons[1:]] + [(rest[0], one, False) for one in rest[1:]]
+        for other in list(self.links[node]):
+            self._unlink(node, other)
+        for one in persons[1:]:
+            self._tie(persons[0], one, by_alias=True)
+        for one in rest[1:]:
+            self._tie(rest[0], one, by_alias=False)
         self.splits.append([frozenset((node, one)) for one in rest])
         self.bans.update(dict.fromkeys(self.splits[-1]))
         return True

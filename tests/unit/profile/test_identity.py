@@ -82,6 +82,12 @@ def test_users_joined_by_alias_count_as_one() -> None:
     assert book.profile_of("d1") == {"u1", "u2", "e1", "d1"}
 
 
+def test_the_device_on_which_an_alias_is_told_isnt_taken_for_a_shared_one() -> None:
+    book = Book().apply(make_touch(1, "u1", "d1")).apply(make_touch(2, "u2", "d1", previous=["u1"]))
+    assert book.reasons() == []
+    assert book.profile_of("d1") == {"u1", "u2", "d1"}
+
+
 def test_an_alias_of_an_id_with_itself_changes_nothing() -> None:
     book = Book().apply(make_touch(1, "u1")).apply(make_touch(2, "u1", previous=["u1"]))
     assert not book.graph.links
