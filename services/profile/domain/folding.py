@@ -59,7 +59,7 @@ from services.profile.domain.touchpoint import Touchpoint
 from services.profile.domain.traits import Refused, Said, fold_said, keep_latest, merge_said, state_traits
 from services.profile.domain.usage import Usage, fold_own, is_own, merge_usages, name_device
 from services.profile.domain.values import NULL, to_micros
-from services.profile.domain.view import ALL_PARTS, render_core
+from services.profile.domain.view import ALL_PARTS, render_blank, render_core
 
 Score = Callable[[str], str]
 """Sentiment of a text: -1 to 1, a decimal of at most 4 places. Pure, so that a redelivery scores alike."""
@@ -76,7 +76,7 @@ _NOBODY: Final[frozenset[UUID]] = frozenset()
 class Folding:
     """`base`: fragments that `totals` count already; other members with a state are added whole. `core`: the view as it stood."""
 
-    __slots__ = ("_core", "_score", "_states", "_totals", "activity", "added", "rows", "tops", "touched")
+    __slots__ = ("_core", "_is_new", "_score", "_states", "_totals", "activity", "added", "rows", "tops", "touched")
 
     def __init__(
         self,
@@ -98,7 +98,11 @@ class Folding:
         self.tops: Tops = {}
         self.rows = RowBook(base, self.added, self._totals)
         self.activity = ActivityBook(base, self.added, self._states, self._totals)
-        if self.added or not core or not totals or self._totals.format != FORMAT:
+        self._is_new = not (core or totals or self.added)
+        if self._is_new:
+            self._core = render_blank()
+            self._totals.format = FORMAT
+        elif self.added or not core or not totals or self._totals.format != FORMAT:
             self.touched |= ALL_PARTS
             self._totals.format = FORMAT
         for fragment in self.added:
@@ -141,6 +145,8 @@ class Folding:
         if "messages" in self.touched:
             self.touched.add("activity")  # whose preferred channel is the one that is answered in
         core = render_core(self._core, self.touched, self._totals, self._states, self.tops)
+        if self._is_new:
+            self.touched |= ALL_PARTS
         return self._states.encode_changed(), encode_totals(self._totals), core
 
     def ask_tops(self) -> Iterator[Asked]:

@@ -4,6 +4,7 @@ Rendered part by part: parts that a batch didn't touch are taken over as they st
 """
 
 from collections.abc import Callable, Collection
+from functools import cache
 from typing import Final, TypeVar
 
 import msgspec
@@ -177,3 +178,9 @@ def render_core(previous: bytes, touched: Collection[str], totals: Totals, state
         elif name in _SECTIONS:
             setattr(core, name, Raw(_SECTIONS[name](states)))
     return encode_json(core)[1:-1]
+
+
+@cache
+def render_blank() -> bytes:
+    """Of a profile about which nothing is known yet."""
+    return render_core(b"", ALL_PARTS, Totals(), OpenStates((), {}), {})
