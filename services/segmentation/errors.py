@@ -23,11 +23,6 @@ class RuleInvalid(Invalid):
     title = "The rule isn't valid"
 
 
-class RuleNeedsTime(Invalid):
-    code = "rule_needs_time"
-    title = "The rule changes as time passes in a way this version can't follow"
-
-
 class RuleCyclic(Invalid):
     code = "rule_cyclic"
     title = "The rule would build on itself"

@@ -11,9 +11,7 @@ from services.segmentation.domain.evaluation import (
     evaluate,
     read_consent,
     read_numbers,
-    read_points,
-    read_trait,
-    read_view,
+    read_value,
     select_hits,
     sum_exactly,
 )
@@ -62,16 +60,16 @@ def compute_figure(figure: Figure, hits: Sequence[Behaviour]) -> Json:
 
 _FACTS: Final[Mapping[type, Callable[[Any, Facts, int], dict[str, Any]]]] = MappingProxyType(
     {
-        nodes.Trait: lambda rule, facts, _: {"value": read_trait(rule.name, facts.view)},
-        nodes.View: lambda rule, facts, _: {"value": read_view(rule.path, facts.view)},
+        **dict.fromkeys(
+            (nodes.Trait, nodes.View, nodes.Points, nodes.Score, nodes.Computed),
+            lambda rule, facts, _: {"value": read_value(rule, facts.view)},
+        ),
         nodes.Did: _tell_did,
         nodes.Sequence: lambda rule, facts, at_us: {"found": evaluate(rule, facts, at_us)},
         nodes.InSegment: lambda rule, facts, _: {"member": facts.members.get(rule.segment_id, False)},
         nodes.Consent: lambda rule, facts, _: {"status": read_consent(rule, facts.view)},
         nodes.Stage: lambda _rule, facts, _: {"value": read_path(facts.view, ("lead", "stage"))},
         nodes.Tier: lambda _rule, facts, _: {"value": read_path(facts.view, ("loyalty", "tier"))},
-        nodes.Points: lambda _rule, facts, _: {"value": read_points(facts.view)},
-        nodes.Score: lambda rule, facts, _: {"value": read_path(facts.view, ("scores", rule.name))},
         nodes.Bucket: lambda rule, facts, _: {"bucket": compute_bucket(rule.salt, facts.profile_id)},
     }
 )

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from services.segmentation.domain.nodes import All, Did, Need, Not, Rule, Sequence, Since, Some
+from services.segmentation.domain.nodes import All, Computed, Did, Need, Not, Rule, Sequence, Since, Some, Timed, Trait, View
 from services.segmentation.domain.values import Json, decode_sent
 
 
@@ -47,13 +47,15 @@ def find_needs(rule: Rule) -> Iterator[Need]:
             yield node.need
             if isinstance(node.span, Since):
                 yield node.span.need
-        else:
+        elif isinstance(node, Sequence):
             yield from (touch.need for touch in node.touches)
 
 
-def find_timed(rule: Rule) -> Iterator[Did | Sequence]:
-    """The conditions on touchpoints: all that can change as time goes on."""
-    return (node for node in walk(rule) if isinstance(node, (Did, Sequence)))
+def find_timed(rule: Rule) -> Iterator[Timed]:
+    """All that can change as time goes on: conditions on touchpoints, and dates relative to now."""
+    for node in walk(rule):
+        if isinstance(node, (Did, Sequence)) or (isinstance(node, (Trait, View, Computed)) and node.test.is_relative):
+            yield node
 
 
 def walk(rule: Rule) -> Iterator[Rule]:

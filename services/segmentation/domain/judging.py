@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from services.segmentation.domain.evaluation import evaluate
 from services.segmentation.domain.history import Facts
 from services.segmentation.domain.segments import Segment
-from services.segmentation.domain.timeline import find_instants, find_next_change
+from services.segmentation.domain.timeline import find_next_change, find_schedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +60,9 @@ def judge(
     schedule: dict[int, set[str]] = {now_us: set()}
     due: dict[str, int | None] = {}
     for segment in segments:
-        instants = set(find_instants(segment.timed, facts, from_us))
-        due[segment.id] = find_next_change(segment.rule, facts, now_us, [one for one in instants if one > now_us])
-        passed = [one for one in instants if one <= now_us] if segment.id not in only_now else []
-        for instant in passed or (now_us,):
+        coming = find_schedule(segment.timed, facts, from_us, now_us)
+        due[segment.id] = find_next_change(segment.rule, facts, now_us, coming)
+        for instant in (segment.id not in only_now and coming.passed) or (now_us,):
             schedule.setdefault(instant, set()).add(segment.id)
     edges: list[Edge] = []
     memberships: dict[str, Membership] = {}

@@ -63,6 +63,8 @@ def find_inputs(rule: Rule) -> Inputs:
                 parts.add("loyalty")
             case nodes.Score():
                 parts.add("scores")
+            case nodes.Computed():
+                parts.add("computed")
             case nodes.InSegment(segment_id):
                 segments.add(segment_id)
     return Inputs(frozenset(names), frozenset(parts), frozenset(segments))

@@ -19,7 +19,6 @@ from services.segmentation.domain.vocabulary import warn_of_unknown
 from services.segmentation.errors import (
     RuleCyclic,
     RuleInvalid,
-    RuleNeedsTime,
     SegmentExists,
     SegmentInUse,
     SegmentNotFound,
@@ -54,8 +53,6 @@ def read_rule(body: Any) -> Rule:
 def refuse(errors: list[Finding]) -> NoReturn:
     """Raise what is wrong. Pointers lead into the request's `rule`."""
     fields = [FieldError(f"#/rule{finding.pointer}", finding.detail) for finding in errors]
-    if all(finding.kind == "needs_time" for finding in errors):
-        raise RuleNeedsTime("The rule has forms that only the passing of time changes.", errors=fields)
     raise RuleInvalid(f"The rule has {len(errors)} mistake{'s' if len(errors) > 1 else ''}.", errors=fields)
 
 

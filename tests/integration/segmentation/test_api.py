@@ -123,12 +123,6 @@ async def test_what_no_database_can_hold_is_refused_or_unknown(api: httpx.AsyncC
     assert (await api.delete("/v1/segments/%00")).status_code == 404
 
 
-async def test_forms_that_only_relative_dates_need_are_refused_plainly(api: httpx.AsyncClient) -> None:
-    answer = await api.post("/v1/segments", json={"name": "S", "rule": {"trait": "birthday", "anniversary_within": "P7D"}})
-    assert (answer.status_code, answer.json()["code"]) == (422, "rule_needs_time")
-    assert answer.json()["errors"][0]["pointer"] == "#/rule/anniversary_within"
-
-
 async def test_names_nobody_used_yet_warn_with_the_nearest(api: httpx.AsyncClient, world: World) -> None:
     await ada_of(world).does(make_touchpoint("Coffee Roasted"), snapshot={"traits": {"bean": "arabica"}})
     rule = {"any": [{"did": "Cofee Roasted"}, {"trait": "bea", "eq": "x"}, {"did": "Order Completed"}, {"did": "Coffee Roasted"}]}

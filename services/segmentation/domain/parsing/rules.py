@@ -8,6 +8,7 @@ from services.segmentation.domain.findings import Findings, point, suggest
 from services.segmentation.domain.nodes import (
     All,
     Bucket,
+    Computed,
     Consent,
     InSegment,
     Not,
@@ -210,9 +211,14 @@ def _parse_bucket(body: Mapping[str, Any], pointer: str, findings: Findings) -> 
     return Bucket(form["salt"], int(from_), int(to))
 
 
-def _parse_later(body: Mapping[str, Any], pointer: str, findings: Findings) -> Rule | None:
-    form = next(key for key in ("list", "computed") if key in body)
-    findings.add(point(pointer, form), f"`{form}` comes with a later version")
+def _parse_computed(body: Mapping[str, Any], pointer: str, findings: Findings) -> Rule | None:
+    name = _want_name(body, "computed", pointer, findings)
+    test = parse_test(body, pointer, findings, besides=("computed",))
+    return Computed(name, test) if name and test else None
+
+
+def _parse_later(_body: Mapping[str, Any], pointer: str, findings: Findings) -> Rule | None:
+    findings.add(point(pointer, "list"), "`list` comes with a later version")
     return None
 
 
@@ -228,7 +234,7 @@ _LEAVES: Final[Mapping[str, Callable[[Mapping[str, Any], str, Findings], Rule | 
         "stage": _parse_stage,
         "tier": _parse_tier,
         "points": _parse_points,
-        "computed": _parse_later,
+        "computed": _parse_computed,
         "score": _parse_score,
         "bucket": _parse_bucket,
     }

@@ -20,9 +20,6 @@ def parse_test(body: Mapping[str, Any], pointer: str, findings: Findings, *, bes
     """The one operator of a condition; `besides` are the keys that belong to the condition itself."""
     ops = [key for key in body if key not in besides]
     for key in ops:
-        if key in RELATIVE_OPS:
-            findings.add(point(pointer, key), f"`{key}` changes as time passes; that comes with a later version", "needs_time")
-            return None
         if key not in OPS:
             findings.add(point(pointer, key), f"unknown operator `{key}`{suggest(key, OPS)} One of {', '.join(OPS)} is expected.")
             return None
@@ -30,6 +27,9 @@ def parse_test(body: Mapping[str, Any], pointer: str, findings: Findings, *, bes
         findings.add(pointer, f"exactly one operator is expected, not {len(ops)}; put several conditions into `all`")
         return None
     op, value = ops[0], body[ops[0]]
+    if op in RELATIVE_OPS:
+        window_us = parse_window(value, point(pointer, op), findings)
+        return Comparison(op, window_us) if window_us else None
     problem = _VALUE_RULES[op](value)
     if problem:
         findings.add(point(pointer, op), problem)
