@@ -28,9 +28,9 @@ class RuleCyclic(Invalid):
     title = "The rule would build on itself"
 
 
-class PastNotKept(Invalid):
-    code = "past_not_kept"
-    title = "Memberships of the past can't be asked for yet"
+class InstantAhead(Invalid):
+    code = "instant_ahead"
+    title = "Memberships can be asked for up to now"
 
 
 class VersionConflict(PreconditionFailed):

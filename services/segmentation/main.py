@@ -24,7 +24,13 @@ from services.segmentation.api import ApiDeps, build_memberships_router, build_p
 from services.segmentation.consumer import GROUP, Fills, TimerLoop, build_handlers
 from services.segmentation.handlers.context import Registries, Segmentation
 from services.segmentation.settings import Settings
-from services.segmentation.store import PostgresBehaviours, PostgresDefinitions, PostgresMemberships, PostgresProfilePages
+from services.segmentation.store import (
+    PostgresBehaviours,
+    PostgresDefinitions,
+    PostgresMemberships,
+    PostgresProfilePages,
+    PostgresViewHistory,
+)
 from services.segmentation.store.reading import load_trait_names
 
 
@@ -73,6 +79,7 @@ def build_segmentation(settings: Settings, runtime: Runtime) -> Segmentation:
         definitions=definitions,
         behaviours=PostgresBehaviours(settings.platform.default_currency),
         memberships=PostgresMemberships(),
+        view_history=PostgresViewHistory(),
         registries=Registries(definitions),
         clock=runtime.clock,
         new_id=runtime.new_id,

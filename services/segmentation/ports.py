@@ -52,6 +52,16 @@ class ToldEdge(NamedTuple):
     cause: EdgeCause
 
 
+class KnownEdge(NamedTuple):
+    """An edge as it was told."""
+
+    segment_id: str
+    seq: int
+    at_us: int
+    version: int
+    cause: EdgeCause
+
+
 class Timer(NamedTuple):
     """When a profile's answer to a segment's rule changes by itself."""
 
@@ -96,8 +106,10 @@ class Behaviours(Protocol):
 
     async def save(self, tx: Tx, touchpoints: Sequence[FactTouchpoint]) -> None: ...
 
-    async def load(self, tx: Tx, requests: Sequence[HistoryRequest], *, whole: bool = False) -> list[dict[Need, list[Behaviour]]]:
-        """For each request every need's touchpoints in order. `whole`: without the needs' limits."""
+    async def load(
+        self, tx: Tx, requests: Sequence[HistoryRequest], *, whole: bool = False, until_us: int | None = None
+    ) -> list[dict[Need, list[Behaviour]]]:
+        """For each request every need's touchpoints in order, none after `until_us`. `whole`: without the needs' limits."""
         ...
 
     async def load_names(self, tx: Tx) -> list[str]:
@@ -116,6 +128,16 @@ class Memberships(Protocol):
         """Edges of one segment and profile stand in order; the last one is the level."""
         ...
 
+    async def load_told(self, tx: Tx, profile_id: UUID, segment_ids: Collection[str], at_us: int) -> dict[str, int]:
+        """Segments of which it had been told last, up to an instant, that the profile entered, and when."""
+        ...
+
+    async def load_edges_after(
+        self, tx: Tx, profile_id: UUID, segment_ids: Collection[str], at_us: int, *, limit: int
+    ) -> list[KnownEdge]:
+        """The first edges told after an instant, in the order of time."""
+        ...
+
     async def load_timers(self, tx: Tx, profile_ids: Collection[UUID]) -> dict[UUID, dict[str, SetTimer]]: ...
 
     async def save_timers(self, tx: Tx, timers: Sequence[Timer], dropped: Iterable[tuple[UUID, str]]) -> None: ...
@@ -130,6 +152,28 @@ class Memberships(Protocol):
 
     async def load_members(self, tx: Tx, segment_id: str, after: UUID | None, limit: int) -> list[tuple[UUID, int]]:
         """(profile, since in microseconds) by profile id. Never a profile that was absorbed."""
+        ...
+
+
+class KeptValue(NamedTuple):
+    """The JSON of a part of a profile's view since an instant; `first_us`: since when, where nothing is kept of it yet."""
+
+    profile_id: UUID
+    part: str
+    at_us: int
+    first_us: int
+    value: bytes
+
+
+class ViewHistory(Protocol):
+    """How parts of views were, by profile. Callers that save hold the profiles' locks."""
+
+    async def save(self, tx: Tx, values: Sequence[KeptValue]) -> None:
+        """Keep what is another than the last; one that is older than that takes its place, for it is the last word now."""
+        ...
+
+    async def load(self, tx: Tx, profile_id: UUID, parts: Collection[str], at_us: int) -> dict[str, bytes | None]:
+        """Each part as it was at the instant, None where it wasn't yet. A part of which nothing is kept is missing."""
         ...
 
 

@@ -87,6 +87,15 @@ EDGES = sa.Table(
     sa.Column("cause", sa.Text, nullable=False),
 )
 sa.Index("ix_edges_segment_id_at_us", EDGES.c.segment_id, EDGES.c.at_us)
+# A part of a profile's view since an instant. Nothing moves when profiles merge or split (docs/decisions/0010).
+VIEW_VALUES = sa.Table(
+    "view_values",
+    METADATA,
+    sa.Column("profile_id", UUID, primary_key=True),
+    sa.Column("part", sa.Text, primary_key=True),
+    sa.Column("at_us", sa.BigInteger, primary_key=True),
+    sa.Column("value", BYTEA, nullable=False),
+)
 TIMERS = sa.Table(
     "timers",
     METADATA,

@@ -118,6 +118,7 @@ class Registry:
             ):
                 for key in keys:
                     index.setdefault(key, []).append(segment)
+        self.parts = frozenset(self._by_part)
         self._remembered: dict[Changed, tuple[Segment, ...]] = {}
 
     def select(self, changed: Changed) -> tuple[Segment, ...]:

@@ -16,6 +16,7 @@ from services.segmentation.domain.judging import Edge
 from services.segmentation.domain.segments import Segment
 from services.segmentation.handlers.context import Force, Segmentation, compile_definition
 from services.segmentation.handlers.judge_profiles import Candidate, Reason, judge_profiles
+from services.segmentation.handlers.keep_values import keep_values, make_first_values
 
 FILL: Final = "segment_fill"
 EMPTY: Final = "segment_empty"
@@ -106,6 +107,7 @@ async def _judge_locked(
                 only_now=frozenset() if is_known else frozenset((segment.id,)),
             )
         )
+    await keep_values(tx, make_first_values(locked, segment, now_us), seg)
     outgoing = await judge_profiles(tx, candidates, seg)
     await subscribed.save_judged_at(tx, {one.profile_id: from_micros(one.now_us) for one in candidates})
     return outgoing

@@ -54,7 +54,9 @@ class PostgresBehaviours:
             sorted({fact.body.name for fact in touchpoints}),
         )
 
-    async def load(self, tx: Tx, requests: Sequence[HistoryRequest], *, whole: bool = False) -> list[dict[Need, list[Behaviour]]]:
+    async def load(
+        self, tx: Tx, requests: Sequence[HistoryRequest], *, whole: bool = False, until_us: int | None = None
+    ) -> list[dict[Need, list[Behaviour]]]:
         found: list[dict[Need, list[Behaviour]]] = [{need: [] for need in request.needs} for request in requests]
         places: list[list[Behaviour]] = []
         rows: list[tuple[Any, ...]] = []
@@ -65,7 +67,8 @@ class PostgresBehaviours:
                 rows += [(len(places), number, fragment, request.judged_us) for fragment in request.fragments]
                 places.append(hits)
         if rows:
-            asked = [_to_bounds(need, number, whole=whole) for need, number in numbers.items()]
+            end_us = until_us + 1 if until_us is not None else _EVER
+            asked = [_to_bounds(need, number, end_us, whole=whole) for need, number in numbers.items()]
             for place, at_us, id_, currency, properties in await tx.fetch(
                 _LOAD, *zip(*rows, strict=True), *zip(*asked, strict=True)
             ):
@@ -115,13 +118,13 @@ def _to_order(hit: Behaviour) -> tuple[int, int]:
     return hit.order
 
 
-def _to_bounds(need: Need, number: int, *, whole: bool) -> tuple[Any, ...]:
+def _to_bounds(need: Need, number: int, end_us: int, *, whole: bool) -> tuple[Any, ...]:
     return (
         number,
         need.name,
         _CHANNEL_NUMBERS[need.channel] if need.channel is not None else None,
         need.from_us if need.from_us is not None else -_EVER,
-        need.to_us if need.to_us is not None else _EVER,
+        min(need.to_us, end_us) if need.to_us is not None else end_us,
         None if whole else need.window_us,
         None if whole else need.limit,
         need.with_properties,

@@ -262,9 +262,36 @@ async def test_reading_your_own_write(api: httpx.AsyncClient, world: World) -> N
     assert (late.status_code, late.json()["code"]) == (504, "not_yet_visible")
 
 
-async def test_the_past_is_refused_plainly(api: httpx.AsyncClient, world: World) -> None:
-    answer = await api.get("/v1/memberships/email:ada@example.com", params={"at": "2026-01-01T00:00:00Z"})
-    assert (answer.status_code, answer.json()["code"]) == (422, "past_not_kept")
+async def test_memberships_of_the_past_are_what_is_known_now(api: httpx.AsyncClient, world: World) -> None:
+    await world.define({"did": "Order Completed", "within": "PT5M"}, "hot")
+    await world.define({"trait": "plan", "eq": "gold"}, "gold")
+    ada = ada_of(world)
+    world.clock.set(NOON + timedelta(minutes=30))
+    await ada.does(order(30), make_touchpoint("Page Viewed", minute=30), snapshot={"traits": {"plan": "gold"}})
+    world.clock.set(NOON + timedelta(minutes=40))
+    await world.fire()
+    await ada.does(order(20), parts=("traits",), snapshot={"traits": {"plan": "silver"}})
+
+    async def ask(minute: int) -> Any:
+        at = (NOON + timedelta(minutes=minute)).isoformat()
+        return (await api.get("/v1/memberships/email:ada@example.com", params={"at": at})).json()
+
+    then = await ask(31)
+    assert (then["profile_id"], then["at"]) == (str(ada.id), "2026-03-01T12:31:00.000Z")
+    assert then["segments"] == [
+        {"id": "gold", "since": "2026-03-01T12:30:00.000Z", "version": 1},
+        {"id": "hot", "since": "2026-03-01T12:30:00.000Z", "version": 1},
+    ]
+    assert [(one["id"], one["action"], one["seq"], one["at"][11:16], one["cause"]) for one in then["changes"]] == [
+        ("hot", "exited", 2, "12:35", "time"),
+        ("gold", "exited", 2, "12:40", "touchpoint"),
+    ]
+    # Nobody knew at the time: the order came later.
+    assert (await ask(22))["segments"] == [{"id": "hot", "since": None, "version": 1}]
+    assert (await ask(40))["segments"] == (await ask(10))["segments"] == []
+    ahead = await api.get("/v1/memberships/email:ada@example.com", params={"at": "2026-03-01T12:40:01Z"})
+    assert (ahead.status_code, ahead.json()["code"]) == (422, "instant_ahead")
+    assert (await api.get("/v1/memberships/email:ada@example.com", params={"at": "soon"})).status_code == 400
 
 
 async def test_a_job_can_be_followed(api: httpx.AsyncClient, world: World) -> None:
