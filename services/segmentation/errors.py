@@ -1,6 +1,6 @@
 """What callers of the segmentation API are told."""
 
-from libs.kit.errors import Conflict, Invalid, NotFound, PreconditionFailed
+from libs.kit.errors import Conflict, Invalid, NotFound, PayloadTooLarge, PreconditionFailed
 
 
 class SegmentNotFound(NotFound):
@@ -16,6 +16,31 @@ class SegmentExists(Conflict):
 class SegmentInUse(Conflict):
     code = "segment_in_use"
     title = "Other segments build on this one"
+
+
+class ListNotFound(NotFound):
+    code = "list_not_found"
+    title = "No such list"
+
+
+class ListExists(Conflict):
+    code = "list_exists"
+    title = "A list with this id exists"
+
+
+class ListInUse(Conflict):
+    code = "list_in_use"
+    title = "Segments build on this list"
+
+
+class ListFileTooLarge(PayloadTooLarge):
+    code = "list_file_too_large"
+    title = "The file is too large"
+
+
+class ListFileUnreadable(Invalid):
+    code = "list_file_unreadable"
+    title = "No line of the file names a customer"
 
 
 class RuleInvalid(Invalid):

@@ -177,6 +177,61 @@ class ViewHistory(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class ManualList:
+    """`entries`: how many references are on it, whether or not somebody is known by them."""
+
+    id: str
+    name: str
+    description: str
+    entries: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class ListChange(NamedTuple):
+    """References that a file brought onto a list and took off; those by which nobody is known yet, and some of their lines."""
+
+    added: int
+    removed: int
+    unknown: int
+    unknown_lines: tuple[int, ...]
+
+
+class Lists(Protocol):
+    """Manual lists of references (an identifier's address or a profile id). What changes is unjudged until it is marked."""
+
+    async def insert(self, tx: Tx, made: ManualList) -> None: ...
+
+    async def find(self, tx: Tx, list_id: str) -> ManualList | None: ...
+
+    async def load_all(self, tx: Tx) -> list[ManualList]:
+        """By id."""
+        ...
+
+    async def delete(self, tx: Tx, list_id: str) -> None: ...
+
+    async def apply(
+        self, tx: Tx, list_id: str, rows: Iterable[tuple[UUID, int]], now: datetime, *, is_replacing: bool
+    ) -> ListChange | None:
+        """Take in (reference, line) of a file; None where there is no such list. Files for one list wait for each other."""
+        ...
+
+    async def load(self, tx: Tx, profile_ids: Collection[UUID], list_ids: Collection[str]) -> dict[UUID, frozenset[str]]:
+        """On which of these lists each profile is, by the fragments it has now."""
+        ...
+
+    async def take_unjudged(self, tx: Tx, list_id: str, *, limit: int) -> list[UUID]:
+        """Lock some references that came or went and weren't judged since."""
+        ...
+
+    async def load_owners(self, tx: Tx, refs: Sequence[UUID]) -> list[UUID]:
+        """The profiles that these references lead to now."""
+        ...
+
+    async def mark_judged(self, tx: Tx, list_id: str, refs: Sequence[UUID]) -> None: ...
+
+
 class ProfilePages(Protocol):
     """Profiles to walk over, by id. Locks nothing."""
 

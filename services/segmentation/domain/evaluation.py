@@ -214,6 +214,7 @@ _EVALUATORS: Final[Mapping[type, Callable[[Any, Facts, int], bool]]] = MappingPr
         nodes.Did: _evaluate_did,
         nodes.Sequence: _evaluate_sequence,
         nodes.InSegment: lambda rule, facts, _: facts.members.get(rule.segment_id, False),
+        nodes.OnList: lambda rule, facts, _: rule.list_id in facts.lists,
         nodes.Consent: lambda rule, facts, _: read_consent(rule, facts.view) == "granted",
         nodes.Stage: lambda rule, facts, _: read_path(facts.view, ("lead", "stage")) in rule.stages,
         nodes.Tier: lambda rule, facts, _: read_path(facts.view, ("loyalty", "tier")) in rule.tiers,

@@ -67,6 +67,7 @@ _FACTS: Final[Mapping[type, Callable[[Any, Facts, int], dict[str, Any]]]] = Mapp
         nodes.Did: _tell_did,
         nodes.Sequence: lambda rule, facts, at_us: {"found": evaluate(rule, facts, at_us)},
         nodes.InSegment: lambda rule, facts, _: {"member": facts.members.get(rule.segment_id, False)},
+        nodes.OnList: lambda rule, facts, _: {"listed": rule.list_id in facts.lists},
         nodes.Consent: lambda rule, facts, _: {"status": read_consent(rule, facts.view)},
         nodes.Stage: lambda _rule, facts, _: {"value": read_path(facts.view, ("lead", "stage"))},
         nodes.Tier: lambda _rule, facts, _: {"value": read_path(facts.view, ("loyalty", "tier"))},

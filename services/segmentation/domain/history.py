@@ -32,12 +32,15 @@ class Behaviour:
 
 @dataclass(slots=True)
 class Facts:
-    """All that is known of one profile for a judgement. `history` has every need, in order; `members` is the level by segment."""
+    """All that is known of one profile for a judgement. `history` has every need, in order; `members` is the level by segment,
+    `lists` the manual lists it is on.
+    """
 
     profile_id: UUID
     view: Mapping[str, Json]
     history: Mapping[Need, abc.Sequence[Behaviour]]
     members: dict[str, bool]
+    lists: frozenset[str] = frozenset()
     matched: dict[int, list[Behaviour]] = field(default_factory=dict)
 
 

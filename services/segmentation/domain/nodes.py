@@ -228,6 +228,13 @@ class InSegment:
 
 
 @dataclass(frozen=True, slots=True)
+class OnList:
+    """A manual list."""
+
+    list_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Consent:
     purpose: str
     channel: str
@@ -271,7 +278,7 @@ class Bucket:
     to: int
 
 
-Leaf: TypeAlias = Trait | View | Did | Sequence | InSegment | Consent | Stage | Tier | Points | Score | Computed | Bucket
+Leaf: TypeAlias = Trait | View | Did | Sequence | InSegment | OnList | Consent | Stage | Tier | Points | Score | Computed | Bucket
 Timed: TypeAlias = Did | Sequence | Trait | View | Computed
 """What can change as time goes on."""
 Valued: TypeAlias = Trait | View | Points | Score | Computed

@@ -33,7 +33,7 @@ class Past:
 
 
 async def ask_past(tx: Tx, profile_id: UUID, at_us: int, seg: Segmentation) -> Past:
-    """By the rules in force now: touchpoints of all fragments it has now, values of its view as kept."""
+    """By the rules in force: touchpoints of all fragments it has now, values of its view as kept, manual lists as they are."""
     registry = (await seg.registries.hold(tx)).registry
     facts = await _load_facts(tx, profile_id, at_us, registry, seg)
     told = await seg.memberships.load_told(tx, profile_id, registry.by_id, at_us)
@@ -61,4 +61,6 @@ async def _load_facts(tx: Tx, profile_id: UUID, at_us: int, registry: Registry, 
     needs = dict.fromkeys(need for segment in registry.segments for need in segment.needs)
     request = HistoryRequest(tuple(fragments), tuple(needs), at_us)
     [history] = await seg.behaviours.load(tx, [request], until_us=at_us)
-    return Facts(profile_id, join_view({**present, **kept}), history, {})
+    named = {list_id for segment in registry.segments for list_id in segment.inputs.lists}
+    lists = await seg.lists.load(tx, [profile_id], named)
+    return Facts(profile_id, join_view({**present, **kept}), history, {}, lists[profile_id])

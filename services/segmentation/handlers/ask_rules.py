@@ -65,7 +65,9 @@ async def explain_membership(tx: Tx, profile_id: UUID, definition: Definition, s
     request = HistoryRequest(tuple(members), segment.needs, now_us)
     [history] = await seg.behaviours.load(tx, [request], whole=True)
     view = stored[profile_id].snapshot if profile_id in stored else None
-    facts = Facts(profile_id, decode_sent(view), history, {id_: membership.is_member for id_, membership in told.items()})
+    lists = await seg.lists.load(tx, [profile_id], segment.inputs.lists)
+    levels = {id_: membership.is_member for id_, membership in told.items()}
+    facts = Facts(profile_id, decode_sent(view), history, levels, lists[profile_id])
     due_us = _find_true_change(segment, facts, now_us)
     return {
         "result": evaluate(segment.rule, facts, now_us),
@@ -91,11 +93,14 @@ async def _find_members(tx: Tx, profiles: Sequence[KnownProfile], segment: Segme
     requests = [HistoryRequest(profile.fragments, segment.needs, now_us) for profile in profiles]
     histories: Sequence[Mapping[Need, Sequence[Behaviour]]] = await seg.behaviours.load(tx, requests)
     named = segment.inputs.segments
-    levels = await seg.memberships.load(tx, [profile.profile_id for profile in profiles], named)
+    profile_ids = [profile.profile_id for profile in profiles]
+    levels = await seg.memberships.load(tx, profile_ids, named)
+    lists = await seg.lists.load(tx, profile_ids, segment.inputs.lists)
     members = []
     for profile, history in zip(profiles, histories, strict=True):
         told = {id_: membership.is_member for id_, membership in levels[profile.profile_id].items()}
         view = decode_sent(profile.view) if segment.inputs.parts else {}
-        if evaluate(segment.rule, Facts(profile.profile_id, view, history, told), now_us):
+        facts = Facts(profile.profile_id, view, history, told, lists[profile.profile_id])
+        if evaluate(segment.rule, facts, now_us):
             members.append(profile.profile_id)
     return members

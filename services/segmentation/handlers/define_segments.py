@@ -62,9 +62,15 @@ async def find_warnings(tx: Tx, rule: Rule, seg: Segmentation, traits: TraitName
     return tuple(findings.found)
 
 
-def check_references(segment_id: str, rule: Rule, definitions: Mapping[str, Definition]) -> None:
-    """Segments a rule names must exist, and none may build on itself. Raises RuleInvalid or RuleCyclic."""
-    named = find_inputs(rule).segments
+async def check_references(tx: Tx, segment_id: str, rule: Rule, definitions: Mapping[str, Definition], seg: Segmentation) -> None:
+    """Segments and lists a rule names must exist, and no segment may build on itself. Raises RuleInvalid or RuleCyclic."""
+    inputs = find_inputs(rule)
+    named = inputs.segments
+    if inputs.lists:
+        known = [one.id for one in await seg.lists.load_all(tx)]
+        for missing in sorted(inputs.lists.difference(known)):
+            detail = f'no list "{missing}" exists{suggest(missing, known)}'
+            raise RuleInvalid("The rule names a list that doesn't exist.", errors=[FieldError("#/rule", detail)])
     for missing in sorted(named - definitions.keys() - {segment_id}):
         detail = f'no segment "{missing}" exists{suggest(missing, definitions)}'
         raise RuleInvalid("The rule names a segment that doesn't exist.", errors=[FieldError("#/rule", detail)])
@@ -83,7 +89,7 @@ async def create_segment(tx: Tx, wanted: Wanted, seg: Segmentation, jobs: Jobs) 
     if wanted.id is not None and wanted.id in definitions:
         raise SegmentExists(f"A segment {wanted.id} exists; change it with PUT.")
     segment_id = wanted.id or make_slug(wanted.name, definitions)
-    check_references(segment_id, rule, definitions)
+    await check_references(tx, segment_id, rule, definitions, seg)
     # An id that comes back goes on counting: what was told of its members before stays true.
     before = await seg.definitions.find(tx, segment_id, even_deleted=True)
     now = seg.clock.now()
@@ -122,7 +128,7 @@ async def change_segment(
     text = encode_rule(wanted.rule)
     if (wanted.name, wanted.description, text) == (before.name, before.description, before.rule):
         return before
-    check_references(segment_id, rule, definitions)
+    await check_references(tx, segment_id, rule, definitions, seg)
     is_other_rule = text != before.rule or before.state != "live"
     definition = replace(
         before,

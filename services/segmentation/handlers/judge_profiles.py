@@ -68,12 +68,13 @@ async def judge_profiles(tx: Tx, candidates: Sequence[Candidate], seg: Segmentat
     history = await seg.behaviours.load(tx, [_to_request(candidate) for candidate in candidates])
     profile_ids = [candidate.profile_id for candidate in candidates]
     levels = await seg.memberships.load(tx, profile_ids, _named_segments(candidates))
+    lists = await seg.lists.load(tx, profile_ids, _named_lists(candidates))
     told: list[ToldEdge] = []
     outgoing: list[Outgoing] = []
     set_timers: list[Timer] = []
     dropped: list[tuple[UUID, str]] = []
     for candidate, found in zip(candidates, history, strict=True):
-        judged = judge_candidate(candidate, found, levels[candidate.profile_id])
+        judged = judge_candidate(candidate, found, levels[candidate.profile_id], lists[candidate.profile_id])
         for edge in judged.edges:
             reason = candidate.explain(edge)
             told.append(ToldEdge(candidate.profile_id, edge, reason.cause))
@@ -85,7 +86,9 @@ async def judge_profiles(tx: Tx, candidates: Sequence[Candidate], seg: Segmentat
     return outgoing
 
 
-def judge_candidate(candidate: Candidate, history: Mapping[Need, Sequence[Behaviour]], told: dict[str, Membership]) -> Judged:
+def judge_candidate(
+    candidate: Candidate, history: Mapping[Need, Sequence[Behaviour]], told: dict[str, Membership], lists: frozenset[str]
+) -> Judged:
     """Pure: one candidate with its facts loaded."""
     if candidate.is_gone:
         return judge_gone(candidate.segments, told, candidate.now_us)
@@ -95,6 +98,7 @@ def judge_candidate(candidate: Candidate, history: Mapping[Need, Sequence[Behavi
         view=decode_sent(candidate.view) if needs_view else _NO_VIEW,
         history=history,
         members={segment_id: membership.is_member for segment_id, membership in told.items()},
+        lists=lists,
     )
     return judge(
         candidate.segments,
@@ -144,6 +148,11 @@ def _named_segments(candidates: Iterable[Candidate]) -> set[str]:
     """The segments judged and those their rules name."""
     segments = {segment for candidate in candidates for segment in candidate.segments}
     return {segment.id for segment in segments}.union(*(segment.inputs.segments for segment in segments))
+
+
+def _named_lists(candidates: Iterable[Candidate]) -> set[str]:
+    segments = {segment for candidate in candidates for segment in candidate.segments}
+    return set().union(*(segment.inputs.lists for segment in segments))
 
 
 def _move_timers(candidate: Candidate, judged: Judged, timers: list[Timer], dropped: list[tuple[UUID, str]]) -> None:

@@ -26,6 +26,7 @@ from services.segmentation.ports import Definition
 from services.segmentation.store import (
     PostgresBehaviours,
     PostgresDefinitions,
+    PostgresLists,
     PostgresMemberships,
     PostgresProfilePages,
     PostgresViewHistory,
@@ -35,7 +36,8 @@ from tests.support.databases import run_apart
 from tests.support.services import open_schema
 
 TABLES = (
-    "segments, segment_versions, behaviours, behaviour_names, memberships, edges, timers, view_values, jobs, idempotency_keys,"
+    "segments, segment_versions, behaviours, behaviour_names, memberships, edges, timers, view_values, lists, list_entries,"
+    " jobs, idempotency_keys,"
     " sub_touchpoints, sub_fragments, sub_profiles, sub_dead"
 )
 PARTITIONS = 6
@@ -85,6 +87,7 @@ class World:
             behaviours=PostgresBehaviours("EUR"),
             memberships=PostgresMemberships(),
             view_history=PostgresViewHistory(),
+            lists=PostgresLists(),
             registries=Registries(definitions),
             clock=self.clock,
             new_id=build_id_factory(self.clock),

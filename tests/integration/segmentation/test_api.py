@@ -14,7 +14,14 @@ from libs.durable.jobs import jobs_router
 from libs.kit.auth import FixedAccess, Principal
 from libs.kit.health import Health
 from libs.kit.http import create_app
-from services.segmentation.api import ApiDeps, build_memberships_router, build_page_router, build_segments_router
+from services.segmentation.api import (
+    ApiDeps,
+    build_lists_router,
+    build_memberships_router,
+    build_page_router,
+    build_segments_router,
+)
+from services.segmentation.domain import ref_files
 from services.segmentation.store import PostgresProfilePages
 from services.segmentation.store.reading import load_trait_names
 from tests.builders.changes import KEY, NOON, fragment_of, make_touchpoint
@@ -48,7 +55,8 @@ async def api(world: World) -> AsyncIterator[httpx.AsyncClient]:
         trait_names=load_trait_names,
         preview_max_profiles=1000,
     )
-    for router in (build_segments_router(deps), build_memberships_router(deps), build_page_router(deps)):
+    for build in (build_segments_router, build_memberships_router, build_lists_router, build_page_router):
+        router = build(deps)
         app.include_router(router)
     app.include_router(jobs_router(world.database, clock=world.clock, read_scope="segments:read", write_scope="segments:write"))
     transport = httpx.ASGITransport(app)
@@ -320,3 +328,44 @@ async def test_overlap_with_other_segments(api: httpx.AsyncClient, world: World)
     for orders in (1, 2):
         await Customer(world).does(*(order(number) for number in range(orders)))
     assert (await api.get("/v1/segments/a/overlap")).json()["items"] == [{"id": "b", "name": "B", "count": 1}]
+
+
+async def test_a_list_from_its_file_to_its_members(api: httpx.AsyncClient, world: World) -> None:
+    ada = ada_of(world)
+    await ada.does(order())
+    made = await api.post("/v1/lists", json={"name": "Trade fair 2026"})
+    assert (made.status_code, made.headers["location"]) == (201, "/v1/lists/trade-fair-2026")
+    again = await api.post("/v1/lists", json={"id": "trade-fair-2026", "name": "x"})
+    assert (again.status_code, again.json()["code"]) == (409, "list_exists")
+    await world.define({"list": "trade-fair-2026"}, "met")
+    url, csv = "/v1/lists/trade-fair-2026/entries", {"Content-Type": "text/csv"}
+    file = b"ref\nemail:ada@example.com\nwho\nuser_id:unseen\n"
+    told = (await api.post(url, content=file, headers=csv)).json()
+    assert (told["added"], told["removed"], told["list"]["entries"]) == (2, 0, 2)
+    assert told["unknown"] == {"count": 1, "lines": [4]}
+    assert told["unreadable"] == {"count": 1, "lines": [{"line": 3, "detail": "a profile is named by its id or as kind:value"}]}
+    await world.run_jobs()
+    assert (await api.get(f"/v1/jobs/{told['job_id']}")).json()["state"] == "succeeded"
+    assert (await api.get("/v1/segments/met")).json()["members"] == 1
+    explained = (await api.get(f"/v1/segments/met/explain/{ada.id}")).json()
+    assert (explained["result"], explained["rule"]["facts"]) == (True, {"listed": True})
+    assert (await api.post("/v1/segments/preview", json={"rule": {"list": "trade-fair-2026"}})).json()["count"] == 1
+    assert [one["id"] for one in (await api.get("/v1/lists")).json()["items"]] == ["trade-fair-2026"]
+
+    assert (await api.delete("/v1/lists/trade-fair-2026")).json()["code"] == "list_in_use"
+    assert (await api.put(url, content=b"who\n", headers=csv)).json()["code"] == "list_file_unreadable"
+    assert (await api.put(url, content=b"", headers={"Content-Type": "image/png"})).status_code == 415
+    assert (await api.put("/v1/lists/none/entries", content=b"", headers=csv)).json()["code"] == "list_not_found"
+    reader = {"Authorization": "Bearer reader"}
+    assert (await api.put(url, content=b"", headers={**csv, **reader})).status_code == 403
+    assert (await api.put(url, content=b"", headers=csv)).json()["removed"] == 2
+    await api.delete("/v1/segments/met")
+    assert (await api.delete("/v1/lists/trade-fair-2026")).status_code == 204
+    assert (await api.get("/v1/lists/trade-fair-2026")).status_code == 404
+
+
+async def test_a_file_that_is_too_large_is_refused_as_it_comes(api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ref_files, "MOST_BYTES", 10)
+    await api.post("/v1/lists", json={"id": "l", "name": "L"})
+    answer = await api.post("/v1/lists/l/entries", content=b"user_id:ada\n", headers={"Content-Type": "text/csv"})
+    assert (answer.status_code, answer.json()["code"]) == (413, "list_file_too_large")

@@ -12,6 +12,7 @@ from services.segmentation.domain.nodes import (
     Consent,
     InSegment,
     Not,
+    OnList,
     Points,
     Rule,
     Score,
@@ -217,9 +218,10 @@ def _parse_computed(body: Mapping[str, Any], pointer: str, findings: Findings) -
     return Computed(name, test) if name and test else None
 
 
-def _parse_later(_body: Mapping[str, Any], pointer: str, findings: Findings) -> Rule | None:
-    findings.add(point(pointer, "list"), "`list` comes with a later version")
-    return None
+def _parse_list(body: Mapping[str, Any], pointer: str, findings: Findings) -> Rule | None:
+    _refuse_others(body, ("list",), pointer, findings)
+    name = _want_name(body, "list", pointer, findings)
+    return OnList(name) if name else None
 
 
 _LEAVES: Final[Mapping[str, Callable[[Mapping[str, Any], str, Findings], Rule | None]]] = MappingProxyType(
@@ -229,7 +231,7 @@ _LEAVES: Final[Mapping[str, Callable[[Mapping[str, Any], str, Findings], Rule | 
         "did": parse_did,
         "sequence": parse_sequence,
         "segment": _parse_segment,
-        "list": _parse_later,
+        "list": _parse_list,
         "consent": _parse_consent,
         "stage": _parse_stage,
         "tier": _parse_tier,
