@@ -25,6 +25,7 @@ from services.segmentation.api import (
     build_lists_router,
     build_memberships_router,
     build_page_router,
+    build_rules_router,
     build_segments_router,
 )
 from services.segmentation.consumer import GROUP, Fills, TimerLoop, build_handlers
@@ -118,10 +119,13 @@ def create_app(deps: Deps) -> FastAPI:
         preview_source=PostgresProfilePages(),
         trait_names=load_trait_names,
         preview_max_profiles=deps.settings.preview_max_profiles,
+        list_max_refs=deps.settings.list_max_refs,
+        list_max_bytes=deps.settings.list_max_bytes,
     )
     app.include_router(build_segments_router(api))
     app.include_router(build_memberships_router(api))
     app.include_router(build_lists_router(api))
+    app.include_router(build_rules_router())
     app.include_router(
         jobs_router(runtime.database, clock=runtime.clock, read_scope="segments:read", write_scope="segments:write")
     )

@@ -116,6 +116,10 @@ class Behaviours(Protocol):
         """Every name that any touchpoint ever had."""
         ...
 
+    async def load_properties(self, tx: Tx, names: Collection[str]) -> dict[str, set[str]]:
+        """Paths of properties that some touchpoints of these names have: enough to notice a slip of the pen."""
+        ...
+
 
 class Memberships(Protocol):
     """Levels, edges and timers. Callers hold the locks of the profiles they name."""

@@ -87,7 +87,7 @@ async def _upload(deps: ApiDeps, list_id: str, request: Request, *, is_replacing
         raise UnsupportedMediaType("Send the file as it is: text/csv.")
     async with deps.database.connection() as connection:
         await find_list(connection, list_id, deps.seg)
-    file = RefFile(deps.identity_key.fragment_id)
+    file = RefFile(deps.identity_key.fragment_id, most_refs=deps.list_max_refs, most_bytes=deps.list_max_bytes)
     async for chunk in request.stream():
         file.feed(chunk)
     file.finish()

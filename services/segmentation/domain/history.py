@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from services.segmentation.domain.findings import point
 from services.segmentation.domain.nodes import All, Computed, Did, Need, Not, Rule, Sequence, Since, Some, Timed, Trait, View
 from services.segmentation.domain.values import Json, decode_sent
 
@@ -63,9 +64,15 @@ def find_timed(rule: Rule) -> Iterator[Timed]:
 
 def walk(rule: Rule) -> Iterator[Rule]:
     """Every node of the tree, parents first."""
-    yield rule
+    return (node for _, node in walk_places(rule))
+
+
+def walk_places(rule: Rule, pointer: str = "") -> Iterator[tuple[str, Rule]]:
+    """Every node with its JSON Pointer in the rule as written, parents first."""
+    yield pointer, rule
     if isinstance(rule, (All, Some)):
-        for child in rule.rules:
-            yield from walk(child)
+        word = "all" if isinstance(rule, All) else "any"
+        for number, child in enumerate(rule.rules):
+            yield from walk_places(child, point(pointer, word, number))
     elif isinstance(rule, Not):
-        yield from walk(rule.rule)
+        yield from walk_places(rule.rule, point(pointer, "not"))

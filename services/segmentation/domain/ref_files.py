@@ -12,8 +12,6 @@ from uuid import UUID
 from libs.identity import RefMalformed, parse_ref
 from services.segmentation.errors import ListFileTooLarge
 
-MOST_REFS: Final = 1_000_000
-MOST_BYTES: Final = 128 * 1024 * 1024
 _LONGEST_LINE: Final = 4_096
 _MOST_TOLD: Final = 100
 _HEADINGS: Final = ("ref", "refs")
@@ -26,8 +24,10 @@ class RefFile:
     An identifier is kept as its address, a profile by its id: nothing personal remains.
     """
 
-    def __init__(self, make_address: Callable[[str, str], UUID]) -> None:
+    def __init__(self, make_address: Callable[[str, str], UUID], *, most_refs: int, most_bytes: int) -> None:
         self._make_address = make_address
+        self._most_refs = most_refs
+        self._most_bytes = most_bytes
         self._rest = b""
         self._is_cut = False
         self._line = 0
@@ -40,8 +40,8 @@ class RefFile:
     def feed(self, chunk: bytes) -> None:
         """Raises ListFileTooLarge."""
         self._size_bytes += len(chunk)
-        if self._size_bytes > MOST_BYTES:
-            raise ListFileTooLarge(f"A file has at most {MOST_BYTES} bytes.")
+        if self._size_bytes > self._most_bytes:
+            raise ListFileTooLarge(f"A file has at most {self._most_bytes} bytes.")
         *lines, rest = (self._rest + chunk).split(b"\n")
         for line in lines:
             self._take(line)
@@ -82,8 +82,8 @@ class RefFile:
             self._refuse(str(error))
 
     def _add(self, named: UUID | tuple[str, str]) -> None:
-        if len(self._lines) >= MOST_REFS:
-            raise ListFileTooLarge(f"A file names at most {MOST_REFS} customers; append the others.")
+        if len(self._lines) >= self._most_refs:
+            raise ListFileTooLarge(f"A file names at most {self._most_refs} customers; append the others.")
         self._refs += (named if isinstance(named, UUID) else self._make_address(*named)).bytes
         self._lines.append(self._line)
 

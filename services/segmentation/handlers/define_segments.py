@@ -10,8 +10,9 @@ import msgspec
 from libs.durable.jobs import Jobs
 from libs.kit.db import Tx
 from libs.kit.errors import FieldError
-from services.segmentation.domain.findings import Finding, Findings, suggest
-from services.segmentation.domain.nodes import Rule
+from services.segmentation.domain.findings import Finding, Findings, point, suggest
+from services.segmentation.domain.history import walk_places
+from services.segmentation.domain.nodes import InSegment, OnList, Rule
 from services.segmentation.domain.parsing import parse_rule
 from services.segmentation.domain.segments import find_cycle, find_inputs
 from services.segmentation.domain.values import make_exact
@@ -58,7 +59,13 @@ def refuse(errors: list[Finding]) -> NoReturn:
 
 async def find_warnings(tx: Tx, rule: Rule, seg: Segmentation, traits: TraitNames) -> tuple[Finding, ...]:
     findings = Findings()
-    warn_of_unknown(rule, findings, names=await seg.behaviours.load_names(tx), traits=await traits(tx))
+    warn_of_unknown(
+        rule,
+        findings,
+        names=await seg.behaviours.load_names(tx),
+        traits=await traits(tx),
+        properties=await seg.behaviours.load_properties(tx, find_inputs(rule).names),
+    )
     return tuple(findings.found)
 
 
@@ -66,19 +73,23 @@ async def check_references(tx: Tx, segment_id: str, rule: Rule, definitions: Map
     """Segments and lists a rule names must exist, and no segment may build on itself. Raises RuleInvalid or RuleCyclic."""
     inputs = find_inputs(rule)
     named = inputs.segments
-    if inputs.lists:
-        known = [one.id for one in await seg.lists.load_all(tx)]
-        for missing in sorted(inputs.lists.difference(known)):
-            detail = f'no list "{missing}" exists{suggest(missing, known)}'
-            raise RuleInvalid("The rule names a list that doesn't exist.", errors=[FieldError("#/rule", detail)])
-    for missing in sorted(named - definitions.keys() - {segment_id}):
-        detail = f'no segment "{missing}" exists{suggest(missing, definitions)}'
-        raise RuleInvalid("The rule names a segment that doesn't exist.", errors=[FieldError("#/rule", detail)])
+    lists = [one.id for one in await seg.lists.load_all(tx)] if inputs.lists else []
+    findings = Findings()
+    for pointer, node in walk_places(rule):
+        if isinstance(node, InSegment) and node.segment_id not in definitions and node.segment_id != segment_id:
+            detail = f'no segment "{node.segment_id}" exists{suggest(node.segment_id, definitions)}'
+            findings.add(point(pointer, "segment"), detail)
+        elif isinstance(node, OnList) and node.list_id not in lists:
+            findings.add(point(pointer, "list"), f'no list "{node.list_id}" exists{suggest(node.list_id, lists)}')
+    if findings.found:
+        refuse(findings.found)
     edges = {id_: find_inputs(parse_stored(definition)).segments for id_, definition in definitions.items()}
     path = find_cycle({**edges, segment_id: named}, segment_id)
     if path is not None:
         detail = " -> ".join(path)
-        raise RuleCyclic(f"The segment would build on itself: {detail}.", errors=[FieldError("#/rule", detail)])
+        [pointer, *_] = [place for place, node in walk_places(rule) if isinstance(node, InSegment) and node.segment_id == path[1]]
+        fields = [FieldError(f"#/rule{point(pointer, 'segment')}", detail)]
+        raise RuleCyclic(f"The segment would build on itself: {detail}.", errors=fields)
 
 
 async def create_segment(tx: Tx, wanted: Wanted, seg: Segmentation, jobs: Jobs) -> Definition:

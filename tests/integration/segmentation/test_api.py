@@ -8,6 +8,7 @@ from urllib.parse import quote
 from uuid import uuid4
 
 import httpx
+import msgspec
 import pytest
 
 from libs.durable.jobs import jobs_router
@@ -19,9 +20,10 @@ from services.segmentation.api import (
     build_lists_router,
     build_memberships_router,
     build_page_router,
+    build_rules_router,
     build_segments_router,
 )
-from services.segmentation.domain import ref_files
+from services.segmentation.domain.grammar import build_rule_schema
 from services.segmentation.store import PostgresProfilePages
 from services.segmentation.store.reading import load_trait_names
 from tests.builders.changes import KEY, NOON, fragment_of, make_touchpoint
@@ -54,10 +56,13 @@ async def api(world: World) -> AsyncIterator[httpx.AsyncClient]:
         preview_source=PostgresProfilePages(),
         trait_names=load_trait_names,
         preview_max_profiles=1000,
+        list_max_refs=10,
+        list_max_bytes=1_000,
     )
     for build in (build_segments_router, build_memberships_router, build_lists_router, build_page_router):
         router = build(deps)
         app.include_router(router)
+    app.include_router(build_rules_router())
     app.include_router(jobs_router(world.database, clock=world.clock, read_scope="segments:read", write_scope="segments:write"))
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://t", headers={"Authorization": "Bearer staff"}) as client:
@@ -132,13 +137,31 @@ async def test_what_no_database_can_hold_is_refused_or_unknown(api: httpx.AsyncC
 
 
 async def test_names_nobody_used_yet_warn_with_the_nearest(api: httpx.AsyncClient, world: World) -> None:
-    await ada_of(world).does(make_touchpoint("Coffee Roasted"), snapshot={"traits": {"bean": "arabica"}})
-    rule = {"any": [{"did": "Cofee Roasted"}, {"trait": "bea", "eq": "x"}, {"did": "Order Completed"}, {"did": "Coffee Roasted"}]}
+    roasted = make_touchpoint("Coffee Roasted", properties=msgspec.Raw(b'{"lots":[{"origin":"Peru"}]}'))
+    await ada_of(world).does(roasted, snapshot={"traits": {"bean": "arabica"}})
+    rule = {
+        "any": [
+            {"did": "Cofee Roasted"},
+            {"trait": "bea", "eq": "x"},
+            {"did": "Order Completed"},
+            {"did": "Coffee Roasted", "where": {"property": "lots.*.orign", "eq": "Peru"}},
+        ]
+    }
     warnings = (await api.post("/v1/segments", json={"name": "S", "rule": rule})).json()["warnings"]
-    assert [warning["detail"] for warning in warnings] == [
-        'no touchpoint "Cofee Roasted" is known yet; did you mean "Coffee Roasted"?',
-        'no trait "bea" is known yet; did you mean "bean"?',
+    assert [(warning["pointer"], warning["detail"]) for warning in warnings] == [
+        ("#/rule/any/0/did", 'no touchpoint "Cofee Roasted" is known yet; did you mean "Coffee Roasted"?'),
+        ("#/rule/any/1/trait", 'no trait "bea" is known yet; did you mean "bean"?'),
+        (
+            "#/rule/any/3/where/property",
+            'no property of Coffee Roasted "lots.*.orign" is known yet; did you mean "lots.*.origin"?',
+        ),
     ]
+
+
+async def test_the_grammar_is_published(api: httpx.AsyncClient) -> None:
+    answer = await api.get("/v1/rules/schema")
+    assert (answer.headers["content-type"], answer.json()["$id"]) == ("application/schema+json", "urn:rapport:rule:v1")
+    assert answer.json() == build_rule_schema()
 
 
 async def test_putting_versions_and_deleting(api: httpx.AsyncClient, world: World) -> None:
@@ -177,7 +200,11 @@ async def test_preview_counts_shows_some_and_saves_nothing(api: httpx.AsyncClien
     nested = (await api.post("/v1/segments/preview", json={"rule": {"not": {"segment": "gold"}}})).json()
     assert nested["count"] == 2
     assert [one["id"] for one in (await api.get("/v1/segments")).json()["items"]] == ["gold"]
-    assert (await api.post("/v1/segments/preview", json={"rule": {"segment": "nope"}})).status_code == 422
+    nope = await api.post("/v1/segments/preview", json={"rule": {"any": [BUYERS, {"segment": "gld"}, {"list": "x"}]}})
+    assert nope.json()["errors"] == [
+        {"pointer": "#/rule/any/1/segment", "detail": 'no segment "gld" exists; did you mean "gold"?'},
+        {"pointer": "#/rule/any/2/list", "detail": 'no list "x" exists'},
+    ]
 
 
 async def test_explain_says_each_condition_with_its_facts(api: httpx.AsyncClient, world: World) -> None:
@@ -364,8 +391,7 @@ async def test_a_list_from_its_file_to_its_members(api: httpx.AsyncClient, world
     assert (await api.get("/v1/lists/trade-fair-2026")).status_code == 404
 
 
-async def test_a_file_that_is_too_large_is_refused_as_it_comes(api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ref_files, "MOST_BYTES", 10)
+async def test_a_file_that_is_too_large_is_refused_as_it_comes(api: httpx.AsyncClient) -> None:
     await api.post("/v1/lists", json={"id": "l", "name": "L"})
-    answer = await api.post("/v1/lists/l/entries", content=b"user_id:ada\n", headers={"Content-Type": "text/csv"})
+    answer = await api.post("/v1/lists/l/entries", content=b"user_id:ada\n" * 100, headers={"Content-Type": "text/csv"})
     assert (answer.status_code, answer.json()["code"]) == (413, "list_file_too_large")

@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from libs.kit.errors import FieldError
 from services.segmentation.domain.ref_files import RefFile
 from services.segmentation.errors import ListInUse, RuleInvalid
 from services.segmentation.handlers.keep_lists import Uploaded, create_list, delete_list, upload_refs
@@ -26,7 +27,7 @@ async def listed(world: World) -> World:
 
 
 async def upload(world: World, *refs: str | UUID, is_replacing: bool = False) -> Uploaded:
-    file = RefFile(KEY.fragment_id)
+    file = RefFile(KEY.fragment_id, most_refs=100, most_bytes=10_000)
     file.feed("\n".join(map(str, refs)).encode())
     file.finish()
     async with world.database.transaction() as tx:
@@ -104,8 +105,10 @@ async def test_a_list_that_a_rule_names_stays(listed: World) -> None:
     with pytest.raises(ListInUse):
         async with listed.database.transaction() as tx:
             await delete_list(tx, "vips", listed.seg)
-    with pytest.raises(RuleInvalid, match="list"):
-        await listed.define({"list": "vpis"})
+    with pytest.raises(RuleInvalid) as refused:
+        await listed.define({"not": {"list": "vpis"}})
+    [error] = refused.value.errors
+    assert error == FieldError("#/rule/not/list", 'no list "vpis" exists; did you mean "vips"?')
     await listed.delete("s")
     async with listed.database.transaction() as tx:
         await delete_list(tx, "vips", listed.seg)

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.segmentation.domain import ref_files
 from services.segmentation.domain.ref_files import RefFile
 from services.segmentation.errors import ListFileTooLarge
 from tests.builders.changes import KEY
@@ -19,8 +18,8 @@ FILE = (
 )
 
 
-def read(*chunks: bytes) -> RefFile:
-    file = RefFile(KEY.fragment_id)
+def read(*chunks: bytes, most_refs: int = 1_000, most_bytes: int = 2_000_000) -> RefFile:
+    file = RefFile(KEY.fragment_id, most_refs=most_refs, most_bytes=most_bytes)
     for chunk in chunks:
         file.feed(chunk)
     file.finish()
@@ -50,10 +49,10 @@ def test_only_the_first_mistakes_are_told_and_all_are_counted() -> None:
     assert (len(file), file.unreadable, len(file.unreadable_lines)) == (0, 500, 100)
 
 
-def test_a_file_has_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ref_files, "MOST_REFS", 2)
+def test_a_file_has_bounds() -> None:
+    refs = [f"{uuid4()}\n".encode() for _ in range(3)]
+    assert len(read(*refs, most_refs=3, most_bytes=3 * 37)) == 3
     with pytest.raises(ListFileTooLarge):
-        read(*(f"{uuid4()}\n".encode() for _ in range(3)))
-    monkeypatch.setattr(ref_files, "MOST_BYTES", 100)
+        read(*refs, most_refs=2)
     with pytest.raises(ListFileTooLarge):
-        read(b"\n" * 60, b"\n" * 60)
+        read(*refs, most_bytes=3 * 37 - 1)

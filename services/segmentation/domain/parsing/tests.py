@@ -12,7 +12,7 @@ from services.segmentation.domain.values import OPS, ORDER_OPS, RELATIVE_OPS, Js
 
 _MICROSECOND: Final = timedelta(microseconds=1)
 LONGEST_WINDOW_US: Final = timedelta(days=36_525) // _MICROSECOND
-_MOST_VALUES: Final = 1_000
+MOST_VALUES: Final = 1_000
 NUMBER_OPS: Final = ("eq", "ne", "in", "not_in", *ORDER_OPS)
 
 
@@ -84,8 +84,8 @@ def _want_something(value: Json) -> str | None:
 
 
 def _want_list(value: Json) -> str | None:
-    if isinstance(value, list) and len(value) > _MOST_VALUES:
-        return f"at most {_MOST_VALUES} values can be listed"  # each is compared with, for each profile
+    if isinstance(value, list) and len(value) > MOST_VALUES:
+        return f"at most {MOST_VALUES} values can be listed"  # each is compared with, for each profile
     if isinstance(value, list) and value and not any(item is None for item in value):
         return None
     return "a list of at least one value is expected"
