@@ -6,12 +6,13 @@ from typing import Final
 
 from services.segmentation.domain.conditions import read_values
 from services.segmentation.domain.evaluation import evaluate, find_candidates, read_value
-from services.segmentation.domain.history import Behaviour, Facts
+from services.segmentation.domain.history import Behaviour, Facts, find_timed
 from services.segmentation.domain.nodes import Comparison, Did, Need, Rule, Sequence, Since, Timed, Touch, Within
 from services.segmentation.domain.relative_dates import find_horizon, find_turns
 from services.segmentation.domain.values import Json
 
 _MOST_TRIES: Final = 64
+_MOST_LOOKS: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,17 @@ def find_next_change(rule: Rule, facts: Facts, now_us: int, schedule: Schedule) 
         if tries == _MOST_TRIES or evaluate(rule, facts, instant) != is_true:
             return instant
     return schedule.horizon
+
+
+def find_true_change(rule: Rule, facts: Facts, now_us: int) -> int | None:
+    """The next instant at which the answer does become another; None also where that isn't found in many years."""
+    is_true, timed, from_us = evaluate(rule, facts, now_us), tuple(find_timed(rule)), now_us
+    for _ in range(_MOST_LOOKS):
+        due_us = find_next_change(rule, facts, from_us, find_schedule(timed, facts, from_us, from_us))
+        if due_us is None or evaluate(rule, facts, due_us) != is_true:
+            return due_us
+        from_us = due_us
+    return None
 
 
 class _Finder:

@@ -13,14 +13,13 @@ from services.segmentation.domain.explaining import explain
 from services.segmentation.domain.history import Behaviour, Facts
 from services.segmentation.domain.nodes import Need, Rule
 from services.segmentation.domain.segments import Segment
-from services.segmentation.domain.timeline import find_next_change, find_schedule
+from services.segmentation.domain.timeline import find_true_change
 from services.segmentation.domain.values import decode_json, decode_sent
 from services.segmentation.handlers.context import Segmentation, compile_definition
 from services.segmentation.ports import Definition, HistoryRequest, KnownProfile, PreviewSource
 
 _CHUNK: int = 1_000
 _SAMPLE: int = 10
-_MOST_LOOKS: int = 50
 
 
 @dataclass(slots=True)
@@ -68,7 +67,7 @@ async def explain_membership(tx: Tx, profile_id: UUID, definition: Definition, s
     lists = await seg.lists.load(tx, [profile_id], segment.inputs.lists)
     levels = {id_: membership.is_member for id_, membership in told.items()}
     facts = Facts(profile_id, decode_sent(view), history, levels, lists[profile_id])
-    due_us = _find_true_change(segment, facts, now_us)
+    due_us = find_true_change(segment.rule, facts, now_us)
     return {
         "result": evaluate(segment.rule, facts, now_us),
         "at_us": now_us,
@@ -76,17 +75,6 @@ async def explain_membership(tx: Tx, profile_id: UUID, definition: Definition, s
         "told": told.get(segment.id),
         "tree": explain(decode_json(definition.rule.encode()), segment.rule, facts, now_us),
     }
-
-
-def _find_true_change(segment: Segment, facts: Facts, now_us: int) -> int | None:
-    """The next instant at which the answer does become another; None also where that isn't found in many years."""
-    is_true, from_us = evaluate(segment.rule, facts, now_us), now_us
-    for _ in range(_MOST_LOOKS):
-        due_us = find_next_change(segment.rule, facts, from_us, find_schedule(segment.timed, facts, from_us, from_us))
-        if due_us is None or evaluate(segment.rule, facts, due_us) != is_true:
-            return due_us
-        from_us = due_us
-    return None
 
 
 async def _find_members(tx: Tx, profiles: Sequence[KnownProfile], segment: Segment, seg: Segmentation, now_us: int) -> list[UUID]:

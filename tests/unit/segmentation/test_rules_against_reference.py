@@ -6,7 +6,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from libs.kit.times import parse_utc, to_micros
 from services.segmentation.domain.evaluation import evaluate
+from services.segmentation.domain.explaining import explain
 from services.segmentation.domain.judging import Membership, judge
 from services.segmentation.domain.segments import sort_by_dependency
 from services.segmentation.domain.timeline import find_next_change, find_schedule
@@ -75,3 +77,23 @@ def test_the_next_change_is_when_the_answer_changes(body: Any, history: list[Any
         assert due == expected * SECOND
     else:
         assert due is None or due >= (END + 10) * SECOND
+
+
+@given(strategies.rules, strategies.histories, strategies.views, st.integers(0, LATEST))
+def test_every_node_is_explained_as_what_it_is_and_until_when(body: Any, history: list[Any], view: Any, now: int) -> None:
+    segment = make_segment(spell_times(body))
+    facts = make_facts([segment], history, judged=-1, view=view)
+
+    def check(body: Any, told: Any) -> None:
+        answers = {second: reference.rule(body, history, second, view, lambda _: False) for second in range(now, END + 10)}
+        assert told["result"] == answers[now]
+        changes = to_micros(parse_utc(told["changes_at"])) // SECOND if told["changes_at"] else None
+        expected = next((second for second, answer in answers.items() if answer != answers[now]), None)
+        assert changes == expected or (expected is None and changes >= END + 10)
+        if "not" in body:
+            check(body["not"], told["not"])
+        for word in ("all", "any"):
+            for inner, part in zip(body.get(word, ()), told.get(word, ()), strict=True):
+                check(inner, part)
+
+    check(body, explain(spell_times(body), segment.rule, facts, now * SECOND))
