@@ -1,5 +1,6 @@
 """`/v1/lists`: groups of customers that somebody wrote down. Rules name them like segments."""
 
+import asyncio
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Request, Response
@@ -89,7 +90,7 @@ async def _upload(deps: ApiDeps, list_id: str, request: Request, *, is_replacing
         await find_list(connection, list_id, deps.seg)
     file = RefFile(deps.identity_key.fragment_id, most_refs=deps.list_max_refs, most_bytes=deps.list_max_bytes)
     async for chunk in request.stream():
-        file.feed(chunk)
+        await asyncio.to_thread(file.feed, chunk)  # identifiers are normalised: thousands of them keep everybody else waiting
     file.finish()
     async with deps.database.transaction() as tx:
         uploaded = await upload_refs(tx, list_id, file, deps.seg, deps.jobs, is_replacing=is_replacing)

@@ -64,14 +64,20 @@ class Fills:
 
     async def judge_list(self, job: RunningJob) -> dict[str, Any]:
         """Judge whom a file brought onto a list or took off. Another file meanwhile makes more, and a job that finds none."""
+        after = UUID(bytes=job.checkpoint) if job.checkpoint else None
         while True:
             async with self.database.transaction() as tx:
-                count, outgoing = await judge_list_chunk(tx, job.input["list_id"], self.seg, limit=self.chunk_profiles)
-                if not count:
-                    return {"entries": job.done}
-                await job.save(tx, done=job.done + count)
-                staged = await self.outbox.stage(tx, outgoing)
-            await self._publish(staged, outgoing)
+                refs, outgoing = await judge_list_chunk(tx, job.input["list_id"], after, self.seg, limit=self.chunk_profiles)
+                if refs:
+                    await job.save(tx, done=job.done + len(refs), checkpoint=refs[-1].bytes)
+                    staged = await self.outbox.stage(tx, outgoing)
+            if refs:
+                after = refs[-1]
+                await self._publish(staged, outgoing)
+            elif after is None:
+                return {"entries": job.done}
+            else:
+                after = None  # once more from the beginning: what came meanwhile
 
     async def _publish(self, staged: StagedId | None, outgoing: list[Outgoing]) -> None:
         """It is committed: while the broker is away the worker's sweep tells it later."""

@@ -78,15 +78,17 @@ async def upload_refs(tx: Tx, list_id: str, file: RefFile, seg: Segmentation, jo
     return Uploaded(await find_list(tx, list_id, seg), change, job_id)
 
 
-async def judge_list_chunk(tx: Tx, list_id: str, seg: Segmentation, *, limit: int) -> tuple[int, list[Outgoing]]:
-    """Judge some of those that joined or left; how many references that were.
+async def judge_list_chunk(
+    tx: Tx, list_id: str, after: UUID | None, seg: Segmentation, *, limit: int
+) -> tuple[list[UUID], list[Outgoing]]:
+    """Judge some of those that joined or left; which references that were.
 
     Whoever they lead to otherwise by the time the profiles are locked is judged by the worker that regroups them: it finds the
     list as it is now.
     """
-    refs = await seg.lists.take_unjudged(tx, list_id, limit=limit)
+    refs = await seg.lists.take_unjudged(tx, list_id, after, limit=limit)
     if not refs:
-        return 0, []
+        return [], []
     locked = await subscribed.lock_profiles(tx, await seg.lists.load_owners(tx, refs))
     force = await seg.registries.hold(tx)
 
@@ -97,4 +99,4 @@ async def judge_list_chunk(tx: Tx, list_id: str, seg: Segmentation, *, limit: in
 
     outgoing = await judge_locked(tx, locked, choose, Reason("edit"), force, seg)
     await seg.lists.mark_judged(tx, list_id, refs)
-    return len(refs), outgoing
+    return refs, outgoing

@@ -9,6 +9,8 @@ from libs.kit.db import Tx
 from services.segmentation.ports import ListChange, ManualList
 
 _MOST_TOLD: Final = 100
+_STEP: Final = 100_000
+"""Lines that one statement takes: each ends well before it would be cut off."""
 _COLUMNS: Final = "id, name, description, entries, created_at, updated_at"
 # A profile id belongs for ever to its founding fragment, an identifier to the fragment with its address.
 _LOAD: Final = """
@@ -26,7 +28,8 @@ _OWNERS: Final = """
     WHERE p.profile_id = ANY($1::uuid[]) AND f.profile_id IS NOT NULL
 """
 _ADD: Final = """
-    INSERT INTO list_entries AS e (list_id, ref, is_in, is_judged) SELECT DISTINCT $1, ref, true, false FROM uploaded_refs
+    INSERT INTO list_entries AS e (list_id, ref, is_in, is_judged)
+    SELECT DISTINCT $1, ref, true, false FROM uploaded_refs WHERE line > $2 AND line <= $2 + $3
     ON CONFLICT (list_id, ref) DO UPDATE SET is_in = true, is_judged = false WHERE NOT e.is_in
 """
 _REMOVE: Final = """
@@ -74,7 +77,8 @@ class PostgresLists:
         await tx.execute("CREATE TEMP TABLE uploaded_refs (ref uuid, line integer) ON COMMIT DROP")
         await tx.copy_records_to_table("uploaded_refs", records=rows, columns=("ref", "line"))
         await tx.execute("ANALYZE uploaded_refs")
-        added = _count(await tx.execute(_ADD, list_id))
+        lines = await tx.fetchval("SELECT coalesce(max(line), 0) FROM uploaded_refs")
+        added = sum([_count(await tx.execute(_ADD, list_id, line, _STEP)) for line in range(0, lines, _STEP)])
         removed = _count(await tx.execute(_REMOVE, list_id)) if is_replacing else 0
         unknown = await tx.fetch(_UNKNOWN, _MOST_TOLD)
         await tx.execute("UPDATE lists SET entries = entries + $2, updated_at = $3 WHERE id = $1", list_id, added - removed, now)
@@ -87,9 +91,13 @@ class PostgresLists:
                 found[profile_id].add(list_id)
         return {profile_id: frozenset(own) for profile_id, own in found.items()}
 
-    async def take_unjudged(self, tx: Tx, list_id: str, *, limit: int) -> list[UUID]:
+    async def take_unjudged(self, tx: Tx, list_id: str, after: UUID | None, *, limit: int) -> list[UUID]:
         rows = await tx.fetch(
-            "SELECT ref FROM list_entries WHERE list_id = $1 AND NOT is_judged ORDER BY ref LIMIT $2 FOR UPDATE", list_id, limit
+            "SELECT ref FROM list_entries WHERE list_id = $1 AND NOT is_judged AND ($2::uuid IS NULL OR ref > $2)"
+            " ORDER BY ref LIMIT $3 FOR UPDATE",
+            list_id,
+            after,
+            limit,
         )
         return [row[0] for row in rows]
 
