@@ -213,7 +213,13 @@ class Lists(Protocol):
         """By id."""
         ...
 
-    async def delete(self, tx: Tx, list_id: str) -> None: ...
+    async def lock(self, tx: Tx, list_id: str) -> bool:
+        """Let no file for it be applied before this transaction ends; False where there is no such list."""
+        ...
+
+    async def delete(self, tx: Tx, list_id: str) -> None:
+        """With its entries. The list is locked."""
+        ...
 
     async def apply(
         self, tx: Tx, list_id: str, rows: Iterable[tuple[UUID, int]], now: datetime, *, is_replacing: bool

@@ -43,14 +43,24 @@ async def create_list(tx: Tx, name: str, description: str, list_id: str | None, 
 
 
 async def delete_list(tx: Tx, list_id: str, seg: Segmentation) -> None:
-    """Raises ListNotFound, ListInUse."""
+    """Raises ListNotFound, ListInUse.
+
+    A million entries take their time, so they go before the lock that everybody's judgement waits for; where a segment has come
+    to name the list meanwhile, they stay after all.
+    """
+    if not await seg.lists.lock(tx, list_id):
+        raise ListNotFound(f"There is no list {list_id}.")
+    await _refuse_users(tx, list_id, seg)
+    await seg.lists.delete(tx, list_id)
     await seg.definitions.begin_change(tx)
-    await find_list(tx, list_id, seg)
+    await _refuse_users(tx, list_id, seg)
+
+
+async def _refuse_users(tx: Tx, list_id: str, seg: Segmentation) -> None:
     definitions = await seg.definitions.load_all(tx)
     users = [one.id for one in definitions if list_id in find_inputs(parse_stored(one)).lists]
     if users:
         raise ListInUse(f"These segments name it in their rules: {', '.join(users)}.")
-    await seg.lists.delete(tx, list_id)
 
 
 async def find_list(tx: Tx, list_id: str, seg: Segmentation) -> ManualList:

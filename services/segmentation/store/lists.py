@@ -65,6 +65,9 @@ class PostgresLists:
     async def load_all(self, tx: Tx) -> list[ManualList]:
         return [ManualList(*row) for row in await tx.fetch(f"SELECT {_COLUMNS} FROM lists ORDER BY id")]  # noqa: S608
 
+    async def lock(self, tx: Tx, list_id: str) -> bool:
+        return await tx.fetchval("SELECT true FROM lists WHERE id = $1 FOR UPDATE", list_id) is not None
+
     async def delete(self, tx: Tx, list_id: str) -> None:
         await tx.execute("DELETE FROM lists WHERE id = $1", list_id)
         await tx.execute("DELETE FROM list_entries WHERE list_id = $1", list_id)
@@ -72,7 +75,7 @@ class PostgresLists:
     async def apply(
         self, tx: Tx, list_id: str, rows: Iterable[tuple[UUID, int]], now: datetime, *, is_replacing: bool
     ) -> ListChange | None:
-        if await tx.fetchval("SELECT 1 FROM lists WHERE id = $1 FOR UPDATE", list_id) is None:
+        if not await self.lock(tx, list_id):
             return None
         await tx.execute("CREATE TEMP TABLE uploaded_refs (ref uuid, line integer) ON COMMIT DROP")
         await tx.copy_records_to_table("uploaded_refs", records=rows, columns=("ref", "line"))
