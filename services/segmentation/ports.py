@@ -232,7 +232,10 @@ class Lists(Protocol):
         ...
 
     async def take_unjudged(self, tx: Tx, list_id: str, after: UUID | None, *, limit: int) -> list[UUID]:
-        """Lock some references that came or went and weren't judged since, in order."""
+        """Lock some references that came or went and weren't judged since, in order.
+
+        Waits for nobody: what a file or another job has in hand is left to them. A file that changes anything makes a job.
+        """
         ...
 
     async def load_owners(self, tx: Tx, refs: Sequence[UUID]) -> list[UUID]:

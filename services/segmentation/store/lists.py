@@ -97,7 +97,7 @@ class PostgresLists:
     async def take_unjudged(self, tx: Tx, list_id: str, after: UUID | None, *, limit: int) -> list[UUID]:
         rows = await tx.fetch(
             "SELECT ref FROM list_entries WHERE list_id = $1 AND NOT is_judged AND ($2::uuid IS NULL OR ref > $2)"
-            " ORDER BY ref LIMIT $3 FOR UPDATE",
+            " ORDER BY ref LIMIT $3 FOR UPDATE SKIP LOCKED",
             list_id,
             after,
             limit,

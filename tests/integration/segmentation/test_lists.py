@@ -1,6 +1,8 @@
 """Manual lists: whom a file names joins at once or when they appear, and follows merges and splits."""
 
+import asyncio
 from collections.abc import Iterable
+from random import Random
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -10,7 +12,7 @@ from libs.kit.errors import FieldError
 from services.segmentation.domain.ref_files import RefFile
 from services.segmentation.errors import ListInUse, RuleInvalid
 from services.segmentation.handlers.keep_lists import Uploaded, create_list, delete_list, upload_refs
-from tests.builders.changes import KEY, fragment_of, make_touchpoint
+from tests.builders.changes import KEY, fragment_of, make_touchpoint, to_record
 
 from .conftest import Customer, World, tell
 from .test_following_changes import merged
@@ -122,3 +124,30 @@ async def test_a_new_rule_finds_who_is_on_the_list(listed: World) -> None:
     await listed.run_jobs()
     await listed.define({"all": [ON_LIST, {"not": {"did": "Order Completed"}}]}, "silent")
     assert await listed.members("silent") == {ada.id}
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_files_customers_and_jobs_at_once_miss_nobody_and_tell_nobody_twice(listed: World, seed: int) -> None:
+    random = Random(seed)
+    people = [named(listed, f"p{number}") for number in range(12)]
+    files = [random.sample(range(12), 6) for _ in range(4)]
+
+    async def upload_all() -> None:
+        for file in files:
+            refs = [people[number].id if random.random() < 0.5 else f"user_id:p{number}" for number in file]
+            await upload(listed, *refs, is_replacing=True)
+
+    async def appear_in_any_order() -> None:
+        seg = listed.make_segmentation()
+        records = [to_record(one.record(make_touchpoint())) for one in people for _ in range(2)]
+        random.shuffle(records)
+        for record in records:
+            await listed.poll([record], seg)
+
+    await asyncio.gather(upload_all(), appear_in_any_order(), listed.run_jobs(chunk=2), listed.run_jobs(chunk=3))
+    await listed.run_jobs()
+    assert await listed.members("s") == {people[number].id for number in files[-1]}
+    seen = [(edge.profile_id, edge.seq) for edge in listed.edges()]
+    assert len(seen) == len(set(seen))
+    async with listed.database.connection() as connection:
+        assert await connection.fetchval("SELECT count(*) FROM list_entries WHERE NOT is_judged OR NOT is_in") == 0
