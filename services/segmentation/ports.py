@@ -160,20 +160,23 @@ class Memberships(Protocol):
 
 
 class KeptValue(NamedTuple):
-    """The JSON of a part of a profile's view since an instant; `first_us`: since when, where nothing is kept of it yet."""
+    """The JSON of a part of a profile's view since an instant."""
 
     profile_id: UUID
     part: str
     at_us: int
-    first_us: int
     value: bytes
 
 
 class ViewHistory(Protocol):
     """How parts of views were, by profile. Callers that save hold the profiles' locks."""
 
+    async def load_last(self, tx: Tx, keys: Collection[tuple[UUID, str]]) -> dict[tuple[UUID, str], KeptValue]:
+        """The last one of each (profile, part) of which anything is kept."""
+        ...
+
     async def save(self, tx: Tx, values: Sequence[KeptValue]) -> None:
-        """Keep what is another than the last; one that is older than that takes its place, for it is the last word now."""
+        """At most one of a profile and part; at the instant of one that is there it takes that one's place."""
         ...
 
     async def load(self, tx: Tx, profile_id: UUID, parts: Collection[str], at_us: int) -> dict[str, bytes | None]:

@@ -201,7 +201,7 @@ def read_value(rule: Valued, view: Mapping[str, Json]) -> Json:
 
 
 def _evaluate_value(rule: Valued, facts: Facts, at_us: int) -> bool:
-    return passes(rule.test, read_value(rule, facts.view), at_us)
+    return passes(rule.test, read_value(rule, facts.view_at(at_us)), at_us)
 
 
 _EVALUATORS: Final[Mapping[type, Callable[[Any, Facts, int], bool]]] = MappingProxyType(
@@ -215,9 +215,9 @@ _EVALUATORS: Final[Mapping[type, Callable[[Any, Facts, int], bool]]] = MappingPr
         nodes.Sequence: _evaluate_sequence,
         nodes.InSegment: lambda rule, facts, _: facts.members.get(rule.segment_id, False),
         nodes.OnList: lambda rule, facts, _: rule.list_id in facts.lists,
-        nodes.Consent: lambda rule, facts, _: read_consent(rule, facts.view) == "granted",
-        nodes.Stage: lambda rule, facts, _: read_path(facts.view, ("lead", "stage")) in rule.stages,
-        nodes.Tier: lambda rule, facts, _: read_path(facts.view, ("loyalty", "tier")) in rule.tiers,
+        nodes.Consent: lambda rule, facts, at_us: read_consent(rule, facts.view_at(at_us)) == "granted",
+        nodes.Stage: lambda rule, facts, at_us: read_path(facts.view_at(at_us), ("lead", "stage")) in rule.stages,
+        nodes.Tier: lambda rule, facts, at_us: read_path(facts.view_at(at_us), ("loyalty", "tier")) in rule.tiers,
         nodes.Points: _evaluate_value,
         nodes.Score: _evaluate_value,
         nodes.Computed: _evaluate_value,

@@ -31,10 +31,19 @@ class Behaviour:
         return self._properties
 
 
+@dataclass(frozen=True, slots=True)
+class EarlierView:
+    """How the view was before an instant, and which of its parts changed at it."""
+
+    until_us: int
+    view: Mapping[str, Json]
+    parts: frozenset[str]
+
+
 @dataclass(slots=True)
 class Facts:
     """All that is known of one profile for a judgement. `history` has every need, in order; `members` is the level by segment,
-    `lists` the manual lists it is on.
+    `lists` the manual lists it is on. `earlier`: views that changed since the last judgement, in the order of time.
     """
 
     profile_id: UUID
@@ -42,7 +51,11 @@ class Facts:
     history: Mapping[Need, abc.Sequence[Behaviour]]
     members: dict[str, bool]
     lists: frozenset[str] = frozenset()
+    earlier: tuple[EarlierView, ...] = ()
     matched: dict[int, list[Behaviour]] = field(default_factory=dict)
+
+    def view_at(self, at_us: int) -> Mapping[str, Json]:
+        return next((one.view for one in self.earlier if at_us < one.until_us), self.view) if self.earlier else self.view
 
 
 def find_needs(rule: Rule) -> Iterator[Need]:

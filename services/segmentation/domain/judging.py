@@ -52,8 +52,8 @@ def judge(
 ) -> Judged:
     """Every alternation in (from, now], each at its instant; what was true before `from` corrects the level at the next one.
 
-    A segment is judged at the instants of its own touchpoints and windows, and whenever one that it names changes; where it
-    has no such instant, now. `segments` stand in the order of judgement. `facts.members` has the levels told, of these and of
+    A segment is judged at the instants of its own touchpoints, windows and values, and whenever one that it names changes; where
+    it has no such instant, now. `segments` stand in the order of judgement. `facts.members` has the levels told, of these and of
     those they build on; it has the new ones afterwards. Segments in `only_now` were never judged by their present rule.
     """
     segments = tuple(segments)
@@ -62,7 +62,8 @@ def judge(
     for segment in segments:
         coming = find_schedule(segment.timed, facts, from_us, now_us)
         due[segment.id] = find_next_change(segment.rule, facts, now_us, coming)
-        for instant in (segment.id not in only_now and coming.passed) or (now_us,):
+        turned = {one.until_us for one in facts.earlier if not segment.inputs.parts.isdisjoint(one.parts)}
+        for instant in (segment.id not in only_now and coming.passed | turned) or (now_us,):
             schedule.setdefault(instant, set()).add(segment.id)
     edges: list[Edge] = []
     memberships: dict[str, Membership] = {}

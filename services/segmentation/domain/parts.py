@@ -47,6 +47,15 @@ def join_view(parts: Mapping[str, bytes | None]) -> dict[str, Json]:
     return view
 
 
+def replace_part(view: Mapping[str, Json], part: str, raw: bytes | None) -> dict[str, Json]:
+    """The view with another value of one part."""
+    value = decode_sent(raw)
+    if part in _TOP:
+        return {**view, part: value}
+    aggregates = view.get("aggregates")
+    return {**view, "aggregates": {**(aggregates if isinstance(aggregates, Mapping) else {}), part: value}}
+
+
 def is_empty(raw: bytes) -> bool:
     """Whether a part says nothing yet."""
     return raw.startswith(_EMPTY)

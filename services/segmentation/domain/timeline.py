@@ -84,7 +84,8 @@ class _Finder:
             for touch in node.touches:
                 yield from self._find_of_touch(touch, touch.need)
         else:
-            yield from self._find_turns(node.test, read_value(node, self._facts.view))
+            for view in (self._facts.view, *(one.view for one in self._facts.earlier)):
+                yield from self._find_turns(node.test, read_value(node, view))
 
     def _find_of_did(self, node: Did) -> Iterator[int]:
         yield from self._find_of_touch(node.touch, node.need)

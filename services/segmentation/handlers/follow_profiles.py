@@ -17,7 +17,7 @@ from services.segmentation.domain.segments import EVERYTHING, Changed, Registry,
 from services.segmentation.handlers.bearing import bears_on
 from services.segmentation.handlers.context import Force, Segmentation
 from services.segmentation.handlers.judge_profiles import SOURCE, Candidate, Reason, judge_profiles
-from services.segmentation.handlers.keep_values import keep_values, make_values
+from services.segmentation.handlers.keep_values import EarlierValue, keep_values, make_values
 
 _NETWORK_DELAY_US: Final = timedelta(seconds=60) // timedelta(microseconds=1)
 _OWN_PARTS: Final = frozenset(("segments",))
@@ -29,8 +29,11 @@ async def judge_affected(tx: Tx, affected: Sequence[Affected], seg: Segmentation
     force = await seg.registries.hold(tx)
     timers = await seg.memberships.load_timers(tx, [one.profile_id for one in affected])
     heard = [_Heard(one, force) for one in affected]
-    await keep_values(tx, [value for one in heard for value in one.values], seg)
-    candidates = [make_candidate(one, force, timers.get(one.affected.profile_id, {})) for one in heard]
+    earlier = await keep_values(tx, [value for one in heard for value in one.values], seg)
+    candidates = [
+        make_candidate(one, force, timers.get(one.affected.profile_id, {}), earlier.get(one.affected.profile_id, ()))
+        for one in heard
+    ]
     outgoing = await judge_profiles(tx, candidates, seg)
     outgoing += [make_answer(one, candidate.now_us) for one, candidate in zip(affected, candidates, strict=True) if one.probe]
     return outgoing
@@ -46,7 +49,7 @@ class _Heard:
         self.values = make_values(affected, self.changed, self.touchpoints, force.registry)
 
 
-def make_candidate(heard: _Heard, force: Force, timers: dict[str, SetTimer]) -> Candidate:
+def make_candidate(heard: _Heard, force: Force, timers: dict[str, SetTimer], earlier: Sequence[EarlierValue]) -> Candidate:
     affected, touchpoints = heard.affected, heard.touchpoints
     now_us = to_micros(affected.instant) if affected.instant is not None else 0
     if affected.judged_at is not None:
@@ -66,6 +69,7 @@ def make_candidate(heard: _Heard, force: Force, timers: dict[str, SetTimer]) -> 
         now_us=now_us,
         explain=_Explainer(affected, touchpoints, force),
         timers=timers,
+        earlier=earlier,
     )
 
 

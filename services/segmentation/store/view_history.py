@@ -7,17 +7,17 @@ from uuid import UUID
 from libs.kit.db import Tx
 from services.segmentation.ports import KeptValue
 
-# Never before the row that is there: what the view says now is the last word, and the past before it stays as it was told.
 _SAVE: Final = """
     INSERT INTO view_values (profile_id, part, at_us, value)
-    SELECT n.profile_id, n.part, CASE WHEN last.value IS NULL THEN n.first_us ELSE greatest(n.at_us, last.at_us) END, n.value
-    FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[], $5::bytea[]) AS n (profile_id, part, at_us, first_us, value)
-    LEFT JOIN LATERAL (
-        SELECT v.at_us, v.value FROM view_values v WHERE v.profile_id = n.profile_id AND v.part = n.part
-        ORDER BY v.at_us DESC LIMIT 1
-    ) AS last ON true
-    WHERE last.value IS DISTINCT FROM n.value
+    SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::bytea[])
     ON CONFLICT (profile_id, part, at_us) DO UPDATE SET value = excluded.value
+"""
+_LOAD_LAST: Final = """
+    SELECT last.* FROM unnest($1::uuid[], $2::text[]) AS n (profile_id, part)
+    CROSS JOIN LATERAL (
+        SELECT v.profile_id, v.part, v.at_us, v.value FROM view_values v WHERE v.profile_id = n.profile_id AND v.part = n.part
+        ORDER BY v.at_us DESC LIMIT 1
+    ) AS last
 """
 _LOAD: Final = """
     SELECT n.part, (
@@ -30,6 +30,10 @@ _LOAD: Final = """
 
 class PostgresViewHistory:
     """See the port `ViewHistory`."""
+
+    async def load_last(self, tx: Tx, keys: Collection[tuple[UUID, str]]) -> dict[tuple[UUID, str], KeptValue]:
+        rows = await tx.fetch(_LOAD_LAST, *zip(*keys, strict=True)) if keys else ()
+        return {(row[0], row[1]): KeptValue(*row) for row in rows}
 
     async def save(self, tx: Tx, values: Sequence[KeptValue]) -> None:
         if values:

@@ -135,3 +135,20 @@ async def test_who_comes_out_of_a_split_anew_was_so_for_as_long_as_anybody_knows
     ada = Customer(world)
     await ada.does(causes=("split",), **plan("gold"))
     assert await ask(world, ada, -1000) == [{"gold"}]
+
+
+async def test_edges_of_values_are_told_at_their_true_instant(world: World) -> None:
+    await world.define(GOLD, "gold")
+    await world.define({"all": [GOLD, {"did": "Order Completed", "within": "PT10M"}]}, "hot-gold")
+    ada, said = Customer(world), says(36)
+    world.clock.set(NOON + timedelta(minutes=30))
+    await ada.does(make_touchpoint("Order Completed", minute=30), **plan("silver"))
+    world.clock.set(NOON + timedelta(minutes=50))
+    told = await ada.does(said, make_touchpoint("Order Completed", minute=48), **plan("gold"))
+    assert [(edge.segment_id, edge.action, edge.at - NOON, edge.touchpoint_id == said.id) for edge in told] == [
+        ("gold", "entered", timedelta(minutes=36), True),
+        ("hot-gold", "entered", timedelta(minutes=36), True),
+        ("hot-gold", "exited", timedelta(minutes=40), False),
+        ("hot-gold", "entered", timedelta(minutes=48), False),
+    ]
+    assert await ask(world, ada, 35, 36, 44, 50) == [set(), {"gold", "hot-gold"}, {"gold"}, {"gold", "hot-gold"}]
