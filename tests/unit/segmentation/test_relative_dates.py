@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from libs.kit.times import from_micros, to_micros
 from services.segmentation.domain.relative_dates import find_horizon, find_turns, is_near
+from services.segmentation.domain.timeline import find_next_change, find_schedule, find_true_change
 
 from . import reference
-from .conftest import SECOND
+from .conftest import SECOND, make_facts, make_segment
 
 OPS = st.sampled_from(["within_last", "within_next", "anniversary_within"])
 DAY = 86_400
@@ -51,3 +52,26 @@ def test_the_answer_changes_only_at_a_turn(op: str, said: datetime, window: int,
             from_micros(start_us),
             timedelta(microseconds=end_us - start_us),
         )
+
+
+def test_a_change_behind_the_horizon_is_found_and_none_before_it_is_missed() -> None:
+    rule = {
+        "any": [
+            {"all": [{"trait": "birthday", "anniversary_within": "P7D"}, {"trait": "joins", "within_last": "P3650D"}]},
+            {"trait": "party", "within_last": "P1D"},
+        ]
+    }
+    segment = make_segment(rule)
+    facts = make_facts([segment], view={"traits": {"birthday": "1990-05-10", "joins": "2031-01-01", "party": "2031-08-01"}})
+    now_us = to_micros(datetime(2026, 1, 1, tzinfo=UTC))
+    due_us = find_next_change(segment.rule, facts, now_us, find_schedule(segment.timed, facts, now_us, now_us))
+    assert due_us is not None
+    assert from_micros(due_us).year == 2028  # looked at again then
+    assert find_true_change(segment.rule, facts, now_us) == to_micros(datetime(2031, 5, 3, tzinfo=UTC))
+
+
+def test_what_never_comes_is_looked_for_in_vain() -> None:
+    rule = {"all": [{"trait": "birthday", "anniversary_within": "P7D"}, {"trait": "vip", "eq": True}]}
+    segment = make_segment(rule)
+    facts = make_facts([segment], view={"traits": {"birthday": "1990-05-10"}})
+    assert find_true_change(segment.rule, facts, 0) is None
