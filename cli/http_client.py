@@ -17,18 +17,25 @@ def request(
     api_key: str = "",
     write_key: str = "",
     body: object = None,
+    content: bytes | None = None,
     params: Mapping[str, str] | None = None,
     allow: tuple[int, ...] = (),
 ) -> httpx.Response:
     """The answer, if it is a success or a status in `allow`. Raises CliError with what the service said.
 
+    `body` travels as JSON, `content` as the CSV it is.
+
     An API key travels as a bearer token, a write key as the user name of Basic authentication, as the tracking SDKs send it.
     """
     auth = httpx.BasicAuth(write_key, "") if write_key else None
     headers = {b"Authorization": f"Bearer {api_key}".encode()} if api_key else {}
+    if content is not None:
+        headers[b"Content-Type"] = b"text/csv"
     try:
         with httpx.Client(timeout=TIMEOUT_S, trust_env=False) as client:
-            answer = client.request(method, url, headers=headers, json=body, params=dict(params or {}), auth=auth)
+            answer = client.request(
+                method, url, headers=headers, json=body, content=content, params=dict(params or {}), auth=auth
+            )
     except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
         raise CliError(f"{url} is no address of a service.", hint=CHECK_ADDRESS) from error
     except httpx.TransportError as error:

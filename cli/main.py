@@ -6,11 +6,11 @@ from importlib.util import find_spec
 
 import typer
 
-from cli.commands import dead_letters, inspect, keys, platform, schema, segments, send, stock_tools, watch
+from cli.commands import dead_letters, inspect, keys, lists, platform, schema, segments, send, stock_tools, watch
 from cli.errors import run_with_errors
 
 # Each module adds its commands by a function `register(app)`; the order is that of the help page.
-BUILT_IN = (platform, inspect, schema, keys, dead_letters, stock_tools, send, watch, segments)
+BUILT_IN = (platform, inspect, schema, keys, dead_letters, stock_tools, send, watch, segments, lists)
 # Larger commands live in packages of their own: command -> module:function. One that isn't there is left out.
 PACKAGES = {"demo": "cli.demo.command:demo", "import": "cli.importing.command:import_file"}
 

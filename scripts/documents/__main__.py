@@ -5,14 +5,20 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
+
 from scripts.documents.rejections import render_rejections
+from services.segmentation.domain.grammar import build_rule_schema
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def render_all() -> Mapping[Path, str]:
     """Path within the checkout -> what must stand there."""
-    return {Path("docs/rejections.md"): render_rejections()}
+    return {
+        Path("docs/rejections.md"): render_rejections(),
+        Path("docs/rule.schema.json"): msgspec.json.format(msgspec.json.encode(build_rule_schema()), indent=2).decode() + "\n",
+    }
 
 
 def find_stale(root: Path = ROOT) -> list[Path]:

@@ -1,6 +1,6 @@
 """What callers of the segmentation API are told."""
 
-from libs.kit.errors import Conflict, Invalid, NotFound, PreconditionFailed
+from libs.kit.errors import Conflict, Invalid, NotFound, PayloadTooLarge, PreconditionFailed
 
 
 class SegmentNotFound(NotFound):
@@ -18,14 +18,34 @@ class SegmentInUse(Conflict):
     title = "Other segments build on this one"
 
 
+class ListNotFound(NotFound):
+    code = "list_not_found"
+    title = "No such list"
+
+
+class ListExists(Conflict):
+    code = "list_exists"
+    title = "A list with this id exists"
+
+
+class ListInUse(Conflict):
+    code = "list_in_use"
+    title = "Segments build on this list"
+
+
+class ListFileTooLarge(PayloadTooLarge):
+    code = "list_file_too_large"
+    title = "The file is too large"
+
+
+class ListFileUnreadable(Invalid):
+    code = "list_file_unreadable"
+    title = "No line of the file names a customer"
+
+
 class RuleInvalid(Invalid):
     code = "rule_invalid"
     title = "The rule isn't valid"
-
-
-class RuleNeedsTime(Invalid):
-    code = "rule_needs_time"
-    title = "The rule changes as time passes in a way this version can't follow"
 
 
 class RuleCyclic(Invalid):
@@ -33,9 +53,9 @@ class RuleCyclic(Invalid):
     title = "The rule would build on itself"
 
 
-class PastNotKept(Invalid):
-    code = "past_not_kept"
-    title = "Memberships of the past can't be asked for yet"
+class InstantAhead(Invalid):
+    code = "instant_ahead"
+    title = "Memberships can be asked for up to now"
 
 
 class VersionConflict(PreconditionFailed):

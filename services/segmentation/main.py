@@ -20,11 +20,25 @@ from libs.messaging.kafka_source import KafkaSource
 from libs.messaging.policy import ConsumerPolicy
 from libs.subscriber import Arrivals
 from services.segmentation.adapters.progress import ConsumedProgress
-from services.segmentation.api import ApiDeps, build_memberships_router, build_page_router, build_segments_router
+from services.segmentation.api import (
+    ApiDeps,
+    build_lists_router,
+    build_memberships_router,
+    build_page_router,
+    build_rules_router,
+    build_segments_router,
+)
 from services.segmentation.consumer import GROUP, Fills, TimerLoop, build_handlers
 from services.segmentation.handlers.context import Registries, Segmentation
 from services.segmentation.settings import Settings
-from services.segmentation.store import PostgresBehaviours, PostgresDefinitions, PostgresMemberships, PostgresProfilePages
+from services.segmentation.store import (
+    PostgresBehaviours,
+    PostgresDefinitions,
+    PostgresLists,
+    PostgresMemberships,
+    PostgresProfilePages,
+    PostgresViewHistory,
+)
 from services.segmentation.store.reading import load_trait_names
 
 
@@ -73,6 +87,8 @@ def build_segmentation(settings: Settings, runtime: Runtime) -> Segmentation:
         definitions=definitions,
         behaviours=PostgresBehaviours(settings.platform.default_currency),
         memberships=PostgresMemberships(),
+        view_history=PostgresViewHistory(),
+        lists=PostgresLists(),
         registries=Registries(definitions),
         clock=runtime.clock,
         new_id=runtime.new_id,
@@ -103,9 +119,13 @@ def create_app(deps: Deps) -> FastAPI:
         preview_source=PostgresProfilePages(),
         trait_names=load_trait_names,
         preview_max_profiles=deps.settings.preview_max_profiles,
+        list_max_refs=deps.settings.list_max_refs,
+        list_max_bytes=deps.settings.list_max_bytes,
     )
     app.include_router(build_segments_router(api))
     app.include_router(build_memberships_router(api))
+    app.include_router(build_lists_router(api))
+    app.include_router(build_rules_router())
     app.include_router(
         jobs_router(runtime.database, clock=runtime.clock, read_scope="segments:read", write_scope="segments:write")
     )

@@ -52,6 +52,16 @@ class ToldEdge(NamedTuple):
     cause: EdgeCause
 
 
+class KnownEdge(NamedTuple):
+    """An edge as it was told."""
+
+    segment_id: str
+    seq: int
+    at_us: int
+    version: int
+    cause: EdgeCause
+
+
 class Timer(NamedTuple):
     """When a profile's answer to a segment's rule changes by itself."""
 
@@ -96,12 +106,18 @@ class Behaviours(Protocol):
 
     async def save(self, tx: Tx, touchpoints: Sequence[FactTouchpoint]) -> None: ...
 
-    async def load(self, tx: Tx, requests: Sequence[HistoryRequest], *, whole: bool = False) -> list[dict[Need, list[Behaviour]]]:
-        """For each request every need's touchpoints in order. `whole`: without the needs' limits."""
+    async def load(
+        self, tx: Tx, requests: Sequence[HistoryRequest], *, whole: bool = False, until_us: int | None = None
+    ) -> list[dict[Need, list[Behaviour]]]:
+        """For each request every need's touchpoints in order, none after `until_us`. `whole`: without the needs' limits."""
         ...
 
     async def load_names(self, tx: Tx) -> list[str]:
         """Every name that any touchpoint ever had."""
+        ...
+
+    async def load_properties(self, tx: Tx, names: Collection[str]) -> dict[str, set[str]]:
+        """Paths of properties that some touchpoints of these names have: enough to notice a slip of the pen."""
         ...
 
 
@@ -114,6 +130,16 @@ class Memberships(Protocol):
 
     async def save(self, tx: Tx, edges: Sequence[ToldEdge]) -> None:
         """Edges of one segment and profile stand in order; the last one is the level."""
+        ...
+
+    async def load_told(self, tx: Tx, profile_id: UUID, segment_ids: Collection[str], at_us: int) -> dict[str, int]:
+        """Segments of which it had been told last, up to an instant, that the profile entered, and when."""
+        ...
+
+    async def load_edges_after(
+        self, tx: Tx, profile_id: UUID, segment_ids: Collection[str], at_us: int, *, limit: int
+    ) -> list[KnownEdge]:
+        """The first edges told after an instant, in the order of time."""
         ...
 
     async def load_timers(self, tx: Tx, profile_ids: Collection[UUID]) -> dict[UUID, dict[str, SetTimer]]: ...
@@ -131,6 +157,95 @@ class Memberships(Protocol):
     async def load_members(self, tx: Tx, segment_id: str, after: UUID | None, limit: int) -> list[tuple[UUID, int]]:
         """(profile, since in microseconds) by profile id. Never a profile that was absorbed."""
         ...
+
+
+class KeptValue(NamedTuple):
+    """The JSON of a part of a profile's view since an instant."""
+
+    profile_id: UUID
+    part: str
+    at_us: int
+    value: bytes
+
+
+class ViewHistory(Protocol):
+    """How parts of views were, by profile. Callers that save hold the profiles' locks."""
+
+    async def load_last(self, tx: Tx, keys: Collection[tuple[UUID, str]]) -> dict[tuple[UUID, str], KeptValue]:
+        """The last one of each (profile, part) of which anything is kept."""
+        ...
+
+    async def save(self, tx: Tx, values: Sequence[KeptValue]) -> None:
+        """At most one of a profile and part; at the instant of one that is there it takes that one's place."""
+        ...
+
+    async def load(self, tx: Tx, profile_id: UUID, parts: Collection[str], at_us: int) -> dict[str, bytes | None]:
+        """Each part as it was at the instant, None where it wasn't yet. A part of which nothing is kept is missing."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ManualList:
+    """`entries`: how many references are on it, whether or not somebody is known by them."""
+
+    id: str
+    name: str
+    description: str
+    entries: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class ListChange(NamedTuple):
+    """References that a file brought onto a list and took off; those by which nobody is known yet, and some of their lines."""
+
+    added: int
+    removed: int
+    unknown: int
+    unknown_lines: tuple[int, ...]
+
+
+class Lists(Protocol):
+    """Manual lists of references (an identifier's address or a profile id). What changes is unjudged until it is marked."""
+
+    async def insert(self, tx: Tx, made: ManualList) -> None: ...
+
+    async def find(self, tx: Tx, list_id: str) -> ManualList | None: ...
+
+    async def load_all(self, tx: Tx) -> list[ManualList]:
+        """By id."""
+        ...
+
+    async def lock(self, tx: Tx, list_id: str) -> bool:
+        """Let no file for it be applied before this transaction ends; False where there is no such list."""
+        ...
+
+    async def delete(self, tx: Tx, list_id: str) -> None:
+        """With its entries. The list is locked."""
+        ...
+
+    async def apply(
+        self, tx: Tx, list_id: str, rows: Iterable[tuple[UUID, int]], now: datetime, *, is_replacing: bool
+    ) -> ListChange | None:
+        """Take in (reference, line) of a file; None where there is no such list. Files for one list wait for each other."""
+        ...
+
+    async def load(self, tx: Tx, profile_ids: Collection[UUID], list_ids: Collection[str]) -> dict[UUID, frozenset[str]]:
+        """On which of these lists each profile is, by the fragments it has now."""
+        ...
+
+    async def take_unjudged(self, tx: Tx, list_id: str, after: UUID | None, *, limit: int) -> list[UUID]:
+        """Lock some references that came or went and weren't judged since, in order.
+
+        Waits for nobody: what a file or another job has in hand is left to them. A file that changes anything makes a job.
+        """
+        ...
+
+    async def load_owners(self, tx: Tx, refs: Sequence[UUID]) -> list[UUID]:
+        """The profiles that these references lead to now."""
+        ...
+
+    async def mark_judged(self, tx: Tx, list_id: str, refs: Sequence[UUID]) -> None: ...
 
 
 class ProfilePages(Protocol):

@@ -19,5 +19,8 @@ class Settings(ServiceSettings):
     timer_poll_ms: int = Field(default=100, ge=10)
     """How often due timers are looked for."""
     timer_batch_profiles: int = Field(default=500, ge=1, le=5_000)
+    list_max_refs: int = Field(default=1_000_000, ge=1)
+    """How many customers one file for a manual list may name. Each takes 20 bytes of memory while it is received."""
+    list_max_bytes: int = Field(default=128 * 1024 * 1024, ge=1)
     preview_max_profiles: int = Field(default=100_000, ge=1)
     """Beyond so many known profiles a preview judges a stable part of about this size and says that it estimates."""

@@ -11,7 +11,7 @@ from libs.subscriber.tables import subscriber_tables
 
 SCHEMA = "segmentation"
 METADATA = build_metadata(SCHEMA)
-subscriber_tables(METADATA)
+SUBSCRIBER = subscriber_tables(METADATA)
 outbox_tables(METADATA)
 idempotency_tables(METADATA)
 jobs_tables(METADATA)
@@ -87,6 +87,38 @@ EDGES = sa.Table(
     sa.Column("cause", sa.Text, nullable=False),
 )
 sa.Index("ix_edges_segment_id_at_us", EDGES.c.segment_id, EDGES.c.at_us)
+# A part of a profile's view since an instant. Nothing moves when profiles merge or split (docs/decisions/0010).
+VIEW_VALUES = sa.Table(
+    "view_values",
+    METADATA,
+    sa.Column("profile_id", UUID, primary_key=True),
+    sa.Column("part", sa.Text, primary_key=True),
+    sa.Column("at_us", sa.BigInteger, primary_key=True),
+    sa.Column("value", BYTEA, nullable=False),
+)
+LISTS = sa.Table(
+    "lists",
+    METADATA,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("description", sa.Text, nullable=False),
+    sa.Column("entries", sa.BigInteger, nullable=False),
+    sa.Column("created_at", TIMESTAMP(timezone=True), nullable=False),
+    sa.Column("updated_at", TIMESTAMP(timezone=True), nullable=False),
+)
+LIST_ENTRIES = sa.Table(
+    "list_entries",
+    METADATA,
+    sa.Column("list_id", sa.Text, primary_key=True),
+    # An identifier's address (its epoch-0 fragment id) or a profile id.
+    sa.Column("ref", UUID, primary_key=True),
+    # One that was taken off stays until whom it leads to is judged.
+    sa.Column("is_in", sa.Boolean, nullable=False),
+    sa.Column("is_judged", sa.Boolean, nullable=False),
+)
+sa.Index("ix_list_entries_unjudged", LIST_ENTRIES.c.list_id, LIST_ENTRIES.c.ref, postgresql_where=sa.text("NOT is_judged"))
+# A profile id on a list leads to whoever has the fragment that founded it.
+sa.Index("ix_sub_profiles_founding", SUBSCRIBER.profiles.c.founding)
 TIMERS = sa.Table(
     "timers",
     METADATA,

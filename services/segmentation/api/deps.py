@@ -30,6 +30,8 @@ class ApiDeps:
     preview_source: PreviewSource
     trait_names: TraitNames
     preview_max_profiles: int
+    list_max_refs: int
+    list_max_bytes: int
 
 
 async def await_touchpoint(deps: ApiDeps, response: Response, touchpoint_id: UUID | None, wait_ms: int) -> None:

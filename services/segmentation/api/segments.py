@@ -201,7 +201,8 @@ async def _preview(deps: ApiDeps, body: PreviewRequest) -> dict[str, Any]:
     rule = read_rule(body.rule)
     async with deps.database.connection() as connection:
         definitions = {one.id: one for one in await deps.seg.definitions.load_all(connection)}
-        check_references(_PREVIEWED, rule, {id_: one for id_, one in definitions.items() if id_ != _PREVIEWED})
+        others = {id_: one for id_, one in definitions.items() if id_ != _PREVIEWED}
+        await check_references(connection, _PREVIEWED, rule, others, deps.seg)
         warnings = await find_warnings(connection, rule, deps.seg, deps.trait_names)
     found = await preview_rule(deps.database, rule, deps.seg, deps.preview_source, max_profiles=deps.preview_max_profiles)
     return {

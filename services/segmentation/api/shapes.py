@@ -18,10 +18,17 @@ Rule = Annotated[
 ]
 
 
+Id = Annotated[str | None, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$", description="From the name where it is missing.")]
+
+
+class NewList(StrictModel):
+    id: Id = None
+    name: Name
+    description: Description = ""
+
+
 class NewSegment(StrictModel):
-    id: Annotated[str | None, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$", description="From the name where it is missing.")] = (
-        None
-    )
+    id: Id = None
     name: Name
     description: Description = ""
     rule: Rule

@@ -13,9 +13,10 @@ from libs.durable.jobs import JobFunction, RunningJob
 from libs.events.envelope import Outgoing
 from libs.kit.db import Database, Tx
 from libs.messaging.errors import PublishFailed
-from libs.messaging.ports import Outbox
+from libs.messaging.ports import Outbox, StagedId
 from services.segmentation.handlers.context import Segmentation
 from services.segmentation.handlers.fill_segments import EMPTY, FILL, empty_chunk, fill_chunk, finish_fill
+from services.segmentation.handlers.keep_lists import JUDGE_LIST, judge_list_chunk
 from services.segmentation.ports import ProfilePages
 
 LoadIds = Callable[[Tx, UUID | None, int], Awaitable[list[UUID]]]
@@ -33,7 +34,7 @@ class Fills:
     chunk_profiles: int
 
     def kinds(self) -> Mapping[str, JobFunction]:
-        return {FILL: self.fill, EMPTY: self.empty}
+        return {FILL: self.fill, EMPTY: self.empty, JUDGE_LIST: self.judge_list}
 
     async def fill(self, job: RunningJob) -> dict[str, Any]:
         """Judge everybody by the version the job is about. A newer version or a deletion ends it."""
@@ -61,6 +62,29 @@ class Fills:
         finished = await self._walk(job, load_ids, do_chunk)
         return {"profiles": job.done, "superseded": not finished}
 
+    async def judge_list(self, job: RunningJob) -> dict[str, Any]:
+        """Judge whom a file brought onto a list or took off. Another file meanwhile makes more, and a job that finds none."""
+        after = UUID(bytes=job.checkpoint) if job.checkpoint else None
+        while True:
+            async with self.database.transaction() as tx:
+                refs, outgoing = await judge_list_chunk(tx, job.input["list_id"], after, self.seg, limit=self.chunk_profiles)
+                if refs:
+                    await job.save(tx, done=job.done + len(refs), checkpoint=refs[-1].bytes)
+                    staged = await self.outbox.stage(tx, outgoing)
+            if refs:
+                after = refs[-1]
+                await self._publish(staged, outgoing)
+            elif after is None:
+                return {"entries": job.done}
+            else:
+                after = None  # once more from the beginning: what came meanwhile
+
+    async def _publish(self, staged: StagedId | None, outgoing: list[Outgoing]) -> None:
+        """It is committed: while the broker is away the worker's sweep tells it later."""
+        if staged is not None:
+            with suppress(PublishFailed):
+                await self.outbox.publish(staged, outgoing)
+
     async def _walk(self, job: RunningJob, load_ids: LoadIds, do_chunk: DoChunk) -> bool:
         """From the job's checkpoint on; False where a chunk says that the work is another's by now."""
         after = UUID(bytes=job.checkpoint) if job.checkpoint else None
@@ -79,7 +103,4 @@ class Fills:
                 after = profile_ids[-1]
                 await job.save(tx, done=job.done + len(profile_ids), checkpoint=after.bytes)
                 staged = await self.outbox.stage(tx, outgoing)
-            if staged is not None:
-                # It is committed: while the broker is away the worker's sweep tells it later.
-                with suppress(PublishFailed):
-                    await self.outbox.publish(staged, outgoing)
+            await self._publish(staged, outgoing)

@@ -13,11 +13,14 @@ from uuid import UUID
 from services.segmentation.domain import nodes
 from services.segmentation.domain.conditions import meets
 from services.segmentation.domain.history import Behaviour, Facts
-from services.segmentation.domain.nodes import AT_LEAST_ONCE, Comparison, Did, Figure, Need, Rule, Touch
+from services.segmentation.domain.nodes import AT_LEAST_ONCE, Comparison, Did, Figure, Need, Rule, Touch, Valued
+from services.segmentation.domain.relative_dates import passes
 from services.segmentation.domain.sequences import is_sequence
 from services.segmentation.domain.values import Json, bound_number, holds, is_number, read_micros, read_path
 
 _BUCKETS: Final = 100
+_ANY_TIME: Final = 0
+"""For conditions that no relative date is part of."""
 _EXACT: Final = Context(prec=1_000)
 """More digits than a sum of numbers of a sensible size has: nothing is rounded."""
 _order: Final = attrgetter("order")
@@ -28,15 +31,24 @@ def evaluate(rule: Rule, facts: Facts, at_us: int) -> bool:
     return _EVALUATORS[type(rule)](rule, facts, at_us)
 
 
-def find_hits(touch: Touch, need: Need, facts: Facts) -> list[Behaviour]:
-    """The needed touchpoints that meet the conditions, in order; worked out once a judgement."""
+def find_candidates(touch: Touch, need: Need, facts: Facts) -> list[Behaviour]:
+    """The needed touchpoints that ever meet the conditions, in order; worked out once a judgement."""
     key = id(touch)
     found = facts.matched.get(key)
     if found is None:
         where, hits = touch.where, facts.history.get(need, ())
-        found = list(hits) if where is None else [hit for hit in hits if meets(where, hit.properties)]
+        settled = where if not touch.dated else None
+        found = list(hits) if settled is None else [hit for hit in hits if meets(settled, hit.properties, _ANY_TIME)]
         facts.matched[key] = found
     return found
+
+
+def find_hits(touch: Touch, need: Need, facts: Facts, at_us: int) -> list[Behaviour]:
+    """Those that are there at the instant and meet the conditions then, in order."""
+    hits, where = cut_at(find_candidates(touch, need, facts), at_us), touch.where
+    if touch.dated and where is not None:
+        return [hit for hit in hits if meets(where, hit.properties, at_us)]
+    return hits
 
 
 def cut_at(hits: list[Behaviour], at_us: int) -> list[Behaviour]:
@@ -48,14 +60,14 @@ def cut_at(hits: list[Behaviour], at_us: int) -> list[Behaviour]:
 
 def select_hits(did: Did, facts: Facts, at_us: int) -> list[Behaviour]:
     """The touchpoints a `did` speaks of at the instant; of a plain count never more than its comparison can tell apart."""
-    hits = cut_at(find_hits(did.touch, did.need, facts), at_us)
+    hits = find_hits(did.touch, did.need, facts, at_us)
     span = did.span
     if isinstance(span, nodes.Within):
         return hits[bisect_right(hits, (at_us - span.window_us, inf), key=_order) :]
     if isinstance(span, nodes.Between):
         return [hit for hit in hits if span.from_us <= hit.at_us < span.to_us]
     if isinstance(span, nodes.Since):
-        anchors = cut_at(find_hits(span.touch, span.need, facts), at_us)
+        anchors = find_hits(span.touch, span.need, facts, at_us)
         return [hit for hit in hits if hit.order > anchors[-1].order] if anchors else []
     return hits
 
@@ -85,6 +97,15 @@ def compute_bucket(salt: str, profile_id: UUID) -> int:
     """0 to 99, for ever the same: the first 8 bytes, big-endian, of SHA-256(salt + ":" + profile id) mod 100."""
     digest = sha256(f"{salt}:{profile_id}".encode()).digest()
     return int.from_bytes(digest[:8], "big") % _BUCKETS
+
+
+def read_trait(name: str, view: Mapping[str, Json]) -> Json:
+    """A trait by its own name, which may hold dots; else what lies at the dotted path inside one."""
+    traits = view.get("traits")
+    if not isinstance(traits, Mapping):
+        return None
+    value = traits.get(name)
+    return value if value is not None or "." not in name else read_path(traits, tuple(name.split(".")))
 
 
 def read_view(path: tuple[str, ...], view: Mapping[str, Json]) -> Json:
@@ -155,7 +176,7 @@ def _evaluate_did(rule: Did, facts: Facts, at_us: int) -> bool:
 
 
 def _evaluate_sequence(rule: nodes.Sequence, facts: Facts, at_us: int) -> bool:
-    orders = [[hit.order for hit in cut_at(find_hits(touch, touch.need, facts), at_us)] for touch in rule.touches]
+    orders = [[hit.order for hit in find_hits(touch, touch.need, facts, at_us)] for touch in rule.touches]
     without = orders.pop() if rule.without is not None else ()
     return is_sequence(orders, [step.within_us for step in rule.steps], without)
 
@@ -164,8 +185,23 @@ def _evaluate_bucket(rule: nodes.Bucket, facts: Facts, _at_us: int) -> bool:
     return rule.from_ <= compute_bucket(rule.salt, facts.profile_id) < rule.to
 
 
-def _test_view(path: tuple[str, ...], test: Comparison, facts: Facts) -> bool:
-    return holds(test.op, read_path(facts.view, path), test.value)
+def read_value(rule: Valued, view: Mapping[str, Json]) -> Json:
+    """The value that a condition on one looks at."""
+    match rule:
+        case nodes.Trait(name):
+            return read_trait(name, view)
+        case nodes.View(path):
+            return read_view(path, view)
+        case nodes.Points():
+            return read_points(view)
+        case nodes.Score(name):
+            return read_path(view, ("scores", name))
+        case nodes.Computed(name):
+            return read_path(view, ("computed", name))
+
+
+def _evaluate_value(rule: Valued, facts: Facts, at_us: int) -> bool:
+    return passes(rule.test, read_value(rule, facts.view_at(at_us)), at_us)
 
 
 _EVALUATORS: Final[Mapping[type, Callable[[Any, Facts, int], bool]]] = MappingProxyType(
@@ -173,25 +209,18 @@ _EVALUATORS: Final[Mapping[type, Callable[[Any, Facts, int], bool]]] = MappingPr
         nodes.All: lambda rule, facts, at_us: all(evaluate(one, facts, at_us) for one in rule.rules),
         nodes.Some: lambda rule, facts, at_us: any(evaluate(one, facts, at_us) for one in rule.rules),
         nodes.Not: lambda rule, facts, at_us: not evaluate(rule.rule, facts, at_us),
-        nodes.Trait: lambda rule, facts, _: holds(rule.test.op, read_trait(rule.name, facts.view), rule.test.value),
-        nodes.View: lambda rule, facts, _: holds(rule.test.op, read_view(rule.path, facts.view), rule.test.value),
+        nodes.Trait: _evaluate_value,
+        nodes.View: _evaluate_value,
         nodes.Did: _evaluate_did,
         nodes.Sequence: _evaluate_sequence,
         nodes.InSegment: lambda rule, facts, _: facts.members.get(rule.segment_id, False),
-        nodes.Consent: lambda rule, facts, _: read_consent(rule, facts.view) == "granted",
-        nodes.Stage: lambda rule, facts, _: read_path(facts.view, ("lead", "stage")) in rule.stages,
-        nodes.Tier: lambda rule, facts, _: read_path(facts.view, ("loyalty", "tier")) in rule.tiers,
-        nodes.Points: lambda rule, facts, _: holds(rule.test.op, read_points(facts.view), rule.test.value),
-        nodes.Score: lambda rule, facts, _: _test_view(("scores", rule.name), rule.test, facts),
+        nodes.OnList: lambda rule, facts, _: rule.list_id in facts.lists,
+        nodes.Consent: lambda rule, facts, at_us: read_consent(rule, facts.view_at(at_us)) == "granted",
+        nodes.Stage: lambda rule, facts, at_us: read_path(facts.view_at(at_us), ("lead", "stage")) in rule.stages,
+        nodes.Tier: lambda rule, facts, at_us: read_path(facts.view_at(at_us), ("loyalty", "tier")) in rule.tiers,
+        nodes.Points: _evaluate_value,
+        nodes.Score: _evaluate_value,
+        nodes.Computed: _evaluate_value,
         nodes.Bucket: _evaluate_bucket,
     }
 )
-
-
-def read_trait(name: str, view: Mapping[str, Json]) -> Json:
-    """A trait by its own name, which may hold dots; else what lies at the dotted path inside one."""
-    traits = view.get("traits")
-    if not isinstance(traits, Mapping):
-        return None
-    value = traits.get(name)
-    return value if value is not None or "." not in name else read_path(traits, tuple(name.split(".")))

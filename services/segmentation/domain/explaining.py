@@ -9,22 +9,29 @@ from services.segmentation.domain import nodes
 from services.segmentation.domain.evaluation import (
     compute_bucket,
     evaluate,
+    find_hits,
     read_consent,
     read_numbers,
-    read_points,
-    read_trait,
-    read_view,
+    read_value,
     select_hits,
     sum_exactly,
 )
 from services.segmentation.domain.history import Behaviour, Facts
 from services.segmentation.domain.nodes import Did, Figure, Rule
+from services.segmentation.domain.timeline import find_true_change
 from services.segmentation.domain.values import Json, read_path
 
 
 def explain(body: Json, rule: Rule, facts: Facts, at_us: int) -> dict[str, Any]:
-    """`body` is the rule as written. Facts must hold whole histories, so that counts are true counts."""
-    told: dict[str, Any] = {"result": evaluate(rule, facts, at_us)}
+    """Each node's answer, its facts, and when the answer changes if only time goes on.
+
+    `body` is the rule as written. Facts must hold whole histories, so that counts are true counts.
+    """
+    due_us = find_true_change(rule, facts, at_us)
+    told: dict[str, Any] = {
+        "result": evaluate(rule, facts, at_us),
+        "changes_at": format_utc(from_micros(due_us)) if due_us is not None else None,
+    }
     match rule:
         case nodes.All() | nodes.Some():
             key = "all" if isinstance(rule, nodes.All) else "any"
@@ -37,12 +44,24 @@ def explain(body: Json, rule: Rule, facts: Facts, at_us: int) -> dict[str, Any]:
     return told
 
 
+def _tell_hits(hits: Sequence[Behaviour]) -> dict[str, Any]:
+    first, last = (format_utc(from_micros(hits[end].at_us)) if hits else None for end in (0, -1))
+    return {"count": len(hits), "first_at": first, "last_at": last}
+
+
+def _tell_sequence(rule: nodes.Sequence, facts: Facts, at_us: int) -> dict[str, Any]:
+    """Each step for itself: which of them is missing, or came too late."""
+    told = [{"did": touch.name, **_tell_hits(find_hits(touch, touch.need, facts, at_us))} for touch in rule.touches]
+    without = told.pop() if rule.without is not None else None
+    return {"steps": told} if without is None else {"steps": told, "without": without}
+
+
 def _tell_did(rule: Did, facts: Facts, at_us: int) -> dict[str, Any]:
     hits = select_hits(rule, facts, at_us)
-    told: dict[str, Any] = {"count": len(hits), "first_at": None, "last_at": None}
-    if hits:
-        told["first_at"] = format_utc(from_micros(hits[0].at_us))
-        told["last_at"] = format_utc(from_micros(hits[-1].at_us))
+    told = _tell_hits(hits)
+    if isinstance(rule.span, nodes.Since):
+        anchors = find_hits(rule.span.touch, rule.span.need, facts, at_us)
+        told["since"] = format_utc(from_micros(anchors[-1].at_us)) if anchors else None
     if rule.figure is not None:
         told[rule.figure.of] = compute_figure(rule.figure, hits)
     return told
@@ -62,16 +81,17 @@ def compute_figure(figure: Figure, hits: Sequence[Behaviour]) -> Json:
 
 _FACTS: Final[Mapping[type, Callable[[Any, Facts, int], dict[str, Any]]]] = MappingProxyType(
     {
-        nodes.Trait: lambda rule, facts, _: {"value": read_trait(rule.name, facts.view)},
-        nodes.View: lambda rule, facts, _: {"value": read_view(rule.path, facts.view)},
+        **dict.fromkeys(
+            (nodes.Trait, nodes.View, nodes.Points, nodes.Score, nodes.Computed),
+            lambda rule, facts, _: {"value": read_value(rule, facts.view)},
+        ),
         nodes.Did: _tell_did,
-        nodes.Sequence: lambda rule, facts, at_us: {"found": evaluate(rule, facts, at_us)},
+        nodes.Sequence: _tell_sequence,
         nodes.InSegment: lambda rule, facts, _: {"member": facts.members.get(rule.segment_id, False)},
+        nodes.OnList: lambda rule, facts, _: {"listed": rule.list_id in facts.lists},
         nodes.Consent: lambda rule, facts, _: {"status": read_consent(rule, facts.view)},
         nodes.Stage: lambda _rule, facts, _: {"value": read_path(facts.view, ("lead", "stage"))},
         nodes.Tier: lambda _rule, facts, _: {"value": read_path(facts.view, ("loyalty", "tier"))},
-        nodes.Points: lambda _rule, facts, _: {"value": read_points(facts.view)},
-        nodes.Score: lambda rule, facts, _: {"value": read_path(facts.view, ("scores", rule.name))},
         nodes.Bucket: lambda rule, facts, _: {"bucket": compute_bucket(rule.salt, facts.profile_id)},
     }
 )

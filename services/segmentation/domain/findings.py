@@ -5,14 +5,12 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Literal
 
-Kind = Literal["invalid", "needs_time", "unknown"]
+Kind = Literal["invalid", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`pointer` is a JSON Pointer within the rule. `needs_time`: a form that only the clock's tick can keep exact.
-    `unknown`: a name that nothing has carried yet; a warning, not an error.
-    """
+    """`pointer` is a JSON Pointer within the rule. `unknown`: a name that nothing has carried yet; a warning, not an error."""
 
     pointer: str
     detail: str

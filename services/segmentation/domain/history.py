@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from services.segmentation.domain.nodes import All, Did, Need, Not, Rule, Sequence, Since, Some
+from services.segmentation.domain.findings import point
+from services.segmentation.domain.nodes import All, Computed, Did, Need, Not, Rule, Sequence, Since, Some, Timed, Trait, View
 from services.segmentation.domain.values import Json, decode_sent
 
 
@@ -30,15 +31,31 @@ class Behaviour:
         return self._properties
 
 
+@dataclass(frozen=True, slots=True)
+class EarlierView:
+    """How the view was before an instant, and which of its parts changed at it."""
+
+    until_us: int
+    view: Mapping[str, Json]
+    parts: frozenset[str]
+
+
 @dataclass(slots=True)
 class Facts:
-    """All that is known of one profile for a judgement. `history` has every need, in order; `members` is the level by segment."""
+    """All that is known of one profile for a judgement. `history` has every need, in order; `members` is the level by segment,
+    `lists` the manual lists it is on. `earlier`: views that changed since the last judgement, in the order of time.
+    """
 
     profile_id: UUID
     view: Mapping[str, Json]
     history: Mapping[Need, abc.Sequence[Behaviour]]
     members: dict[str, bool]
+    lists: frozenset[str] = frozenset()
+    earlier: tuple[EarlierView, ...] = ()
     matched: dict[int, list[Behaviour]] = field(default_factory=dict)
+
+    def view_at(self, at_us: int) -> Mapping[str, Json]:
+        return next((one.view for one in self.earlier if at_us < one.until_us), self.view) if self.earlier else self.view
 
 
 def find_needs(rule: Rule) -> Iterator[Need]:
@@ -47,20 +64,28 @@ def find_needs(rule: Rule) -> Iterator[Need]:
             yield node.need
             if isinstance(node.span, Since):
                 yield node.span.need
-        else:
+        elif isinstance(node, Sequence):
             yield from (touch.need for touch in node.touches)
 
 
-def find_timed(rule: Rule) -> Iterator[Did | Sequence]:
-    """The conditions on touchpoints: all that can change as time goes on."""
-    return (node for node in walk(rule) if isinstance(node, (Did, Sequence)))
+def find_timed(rule: Rule) -> Iterator[Timed]:
+    """All that can change as time goes on: conditions on touchpoints, and dates relative to now."""
+    for node in walk(rule):
+        if isinstance(node, (Did, Sequence)) or (isinstance(node, (Trait, View, Computed)) and node.test.is_relative):
+            yield node
 
 
 def walk(rule: Rule) -> Iterator[Rule]:
     """Every node of the tree, parents first."""
-    yield rule
+    return (node for _, node in walk_places(rule))
+
+
+def walk_places(rule: Rule, pointer: str = "") -> Iterator[tuple[str, Rule]]:
+    """Every node with its JSON Pointer in the rule as written, parents first."""
+    yield pointer, rule
     if isinstance(rule, (All, Some)):
-        for child in rule.rules:
-            yield from walk(child)
+        word = "all" if isinstance(rule, All) else "any"
+        for number, child in enumerate(rule.rules):
+            yield from walk_places(child, point(pointer, word, number))
     elif isinstance(rule, Not):
-        yield from walk(rule.rule)
+        yield from walk_places(rule.rule, point(pointer, "not"))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from services.segmentation.domain.evaluation import evaluate
 from services.segmentation.domain.history import Facts
 from services.segmentation.domain.segments import Segment
-from services.segmentation.domain.timeline import find_instants, find_next_change
+from services.segmentation.domain.timeline import find_next_change, find_schedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +52,18 @@ def judge(
 ) -> Judged:
     """Every alternation in (from, now], each at its instant; what was true before `from` corrects the level at the next one.
 
-    A segment is judged at the instants of its own touchpoints and windows, and whenever one that it names changes; where it
-    has no such instant, now. `segments` stand in the order of judgement. `facts.members` has the levels told, of these and of
+    A segment is judged at the instants of its own touchpoints, windows and values, and whenever one that it names changes; where
+    it has no such instant, now. `segments` stand in the order of judgement. `facts.members` has the levels told, of these and of
     those they build on; it has the new ones afterwards. Segments in `only_now` were never judged by their present rule.
     """
     segments = tuple(segments)
     schedule: dict[int, set[str]] = {now_us: set()}
     due: dict[str, int | None] = {}
     for segment in segments:
-        instants = set(find_instants(segment.timed, facts, from_us))
-        due[segment.id] = find_next_change(segment.rule, facts, now_us, [one for one in instants if one > now_us])
-        passed = [one for one in instants if one <= now_us] if segment.id not in only_now else []
-        for instant in passed or (now_us,):
+        coming = find_schedule(segment.timed, facts, from_us, now_us)
+        due[segment.id] = find_next_change(segment.rule, facts, now_us, coming)
+        turned = {one.until_us for one in facts.earlier if not segment.inputs.parts.isdisjoint(one.parts)}
+        for instant in (segment.id not in only_now and coming.passed | turned) or (now_us,):
             schedule.setdefault(instant, set()).add(segment.id)
     edges: list[Edge] = []
     memberships: dict[str, Membership] = {}

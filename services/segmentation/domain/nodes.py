@@ -7,15 +7,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-from services.segmentation.domain.values import Json
+from services.segmentation.domain.values import RELATIVE_OPS, Json
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
-    """An operator and what it compares with. Equal by what is written: 1, 1.0 and true are three values."""
+    """An operator and what it compares with: of relative dates a window in microseconds.
+
+    Equal by what is written: 1, 1.0 and true are three values.
+    """
 
     op: str
     value: Json
+
+    @property
+    def is_relative(self) -> bool:
+        """Whether the answer changes as time goes on though the value doesn't."""
+        return self.op in RELATIVE_OPS
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Comparison) and (self.op, repr(self.value)) == (other.op, repr(other.value))
@@ -124,15 +132,20 @@ AT_LEAST_ONCE: Final = Comparison("gte", 1)
 
 @dataclass(frozen=True, slots=True)
 class Touch:
-    """Touchpoints of one name, on one channel or any, that meet the conditions. `need`: all of them."""
+    """Touchpoints of one name, on one channel or any, that meet the conditions. `need`: all of them.
+
+    `dated`: the conditions that meet other touchpoints as time goes on.
+    """
 
     name: str
     where: Condition | None = None
     channel: str | None = None
     need: Need = field(init=False, compare=False, repr=False)
+    dated: tuple[Property, ...] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         _set(self, "need", Need(self.name, self.channel, with_properties=self.where is not None))
+        _set(self, "dated", tuple(_find_dated(self.where)) if self.where is not None else ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +228,13 @@ class InSegment:
 
 
 @dataclass(frozen=True, slots=True)
+class OnList:
+    """A manual list."""
+
+    list_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Consent:
     purpose: str
     channel: str
@@ -242,6 +262,14 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True)
+class Computed:
+    """A computed trait, as the view has it."""
+
+    name: str
+    test: Comparison
+
+
+@dataclass(frozen=True, slots=True)
 class Bucket:
     """A stable share of all profiles: `from_` inclusive, `to` exclusive, of 100."""
 
@@ -250,8 +278,24 @@ class Bucket:
     to: int
 
 
-Leaf: TypeAlias = Trait | View | Did | Sequence | InSegment | Consent | Stage | Tier | Points | Score | Bucket
+Leaf: TypeAlias = Trait | View | Did | Sequence | InSegment | OnList | Consent | Stage | Tier | Points | Score | Computed | Bucket
+Timed: TypeAlias = Did | Sequence | Trait | View | Computed
+"""What can change as time goes on."""
+Valued: TypeAlias = Trait | View | Points | Score | Computed
+"""Conditions on one value of the view."""
 Rule: TypeAlias = All | Some | Not | Leaf
+
+
+def _find_dated(condition: Condition) -> Iterator[Property]:
+    match condition:
+        case Property(_, test):
+            if test.is_relative:
+                yield condition
+        case NotProperty(inner):
+            yield from _find_dated(inner)
+        case AllProperties(inner) | SomeProperties(inner):
+            for one in inner:
+                yield from _find_dated(one)
 
 
 def _find_saturation(times: Comparison) -> int:

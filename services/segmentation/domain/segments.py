@@ -2,24 +2,37 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from services.segmentation.domain import nodes
 from services.segmentation.domain.history import find_needs, find_timed, walk
 from services.segmentation.domain.nodes import Need, Rule
 
-_TRAIT_PARTS: Final = ("traits", "identifiers")
-"""E-mail and phone are traits, too, whichever way they came."""
+_PARTS: Final[Mapping[type, tuple[str, ...]]] = MappingProxyType(
+    {
+        nodes.Trait: ("traits", "identifiers"),  # e-mail and phone are traits, too, whichever way they came
+        nodes.Consent: ("consent",),
+        nodes.Stage: ("lead",),
+        nodes.Tier: ("loyalty",),
+        nodes.Points: ("loyalty",),
+        nodes.Score: ("scores",),
+        nodes.Computed: ("computed",),
+        nodes.OnList: ("identifiers",),
+    }
+)
+"""Parts of the view that a condition looks at, as profile names them; of figures the path tells."""
 _MOST_REMEMBERED: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What a rule looks at: touchpoint names, parts of the view as profile names them, other segments."""
+    """What a rule looks at: touchpoint names, parts of the view as profile names them, other segments, manual lists."""
 
     names: frozenset[str]
     parts: frozenset[str]
     segments: frozenset[str]
+    lists: frozenset[str]
 
 
 class SetTimer(NamedTuple):
@@ -49,23 +62,17 @@ def find_inputs(rule: Rule) -> Inputs:
     names = {need.name for need in find_needs(rule)}
     parts: set[str] = set()
     segments: set[str] = set()
+    lists: set[str] = set()
     for node in walk(rule):
+        parts.update(_PARTS.get(type(node), ()))
         match node:
-            case nodes.Trait():
-                parts.update(_TRAIT_PARTS)
             case nodes.View(path):
                 parts.add(path[1] if path[0] == "aggregates" and len(path) > 1 else path[0])
-            case nodes.Consent():
-                parts.add("consent")
-            case nodes.Stage():
-                parts.add("lead")
-            case nodes.Points() | nodes.Tier():
-                parts.add("loyalty")
-            case nodes.Score():
-                parts.add("scores")
             case nodes.InSegment(segment_id):
                 segments.add(segment_id)
-    return Inputs(frozenset(names), frozenset(parts), frozenset(segments))
+            case nodes.OnList(list_id):
+                lists.add(list_id)
+    return Inputs(frozenset(names), frozenset(parts), frozenset(segments), frozenset(lists))
 
 
 def find_cycle(rules: Mapping[str, Iterable[str]], start: str) -> list[str] | None:
@@ -116,6 +123,7 @@ class Registry:
             ):
                 for key in keys:
                     index.setdefault(key, []).append(segment)
+        self.parts = frozenset(self._by_part)
         self._remembered: dict[Changed, tuple[Segment, ...]] = {}
 
     def select(self, changed: Changed) -> tuple[Segment, ...]:
@@ -141,6 +149,10 @@ class Registry:
                 found[segment.id] = segment
                 waiting += self._dependents.get(segment.id, ())
         return tuple(sorted(found.values(), key=lambda segment: self._rank[segment.id]))
+
+    def find_by_list(self, list_id: str) -> list[Segment]:
+        """Segments whose rules name a manual list."""
+        return [segment for segment in self.segments if list_id in segment.inputs.lists]
 
     def find_due(self, timers: Mapping[str, SetTimer], now_us: int) -> list[Segment]:
         """Segments whose timer is due. One that an earlier rule set says nothing: the present one's back-fill sets its own."""

@@ -132,9 +132,10 @@ _TESTS: Final[Mapping[str, Callable[[Json, Json], bool]]] = MappingProxyType(
         "after": lambda actual, wanted: _is_before(wanted, actual),
     }
 )
-OPS: Final = tuple(_TESTS)
 ORDER_OPS: Final = ("gt", "gte", "lt", "lte")
 RELATIVE_OPS: Final = ("within_last", "within_next", "anniversary_within")
+"""Their answer depends on the instant of asking, too: see relative_dates."""
+OPS: Final = (*_TESTS, *RELATIVE_OPS)
 
 
 def holds(op: str, actual: Json, wanted: Json) -> bool:

@@ -13,7 +13,7 @@ from services.segmentation.domain.explaining import explain
 from services.segmentation.domain.history import Behaviour, Facts
 from services.segmentation.domain.nodes import Need, Rule
 from services.segmentation.domain.segments import Segment
-from services.segmentation.domain.timeline import find_instants, find_next_change
+from services.segmentation.domain.timeline import find_true_change
 from services.segmentation.domain.values import decode_json, decode_sent
 from services.segmentation.handlers.context import Segmentation, compile_definition
 from services.segmentation.ports import Definition, HistoryRequest, KnownProfile, PreviewSource
@@ -64,8 +64,10 @@ async def explain_membership(tx: Tx, profile_id: UUID, definition: Definition, s
     request = HistoryRequest(tuple(members), segment.needs, now_us)
     [history] = await seg.behaviours.load(tx, [request], whole=True)
     view = stored[profile_id].snapshot if profile_id in stored else None
-    facts = Facts(profile_id, decode_sent(view), history, {id_: membership.is_member for id_, membership in told.items()})
-    due_us = find_next_change(segment.rule, facts, now_us, set(find_instants(segment.timed, facts, now_us)))
+    lists = await seg.lists.load(tx, [profile_id], segment.inputs.lists)
+    levels = {id_: membership.is_member for id_, membership in told.items()}
+    facts = Facts(profile_id, decode_sent(view), history, levels, lists[profile_id])
+    due_us = find_true_change(segment.rule, facts, now_us)
     return {
         "result": evaluate(segment.rule, facts, now_us),
         "at_us": now_us,
@@ -79,11 +81,14 @@ async def _find_members(tx: Tx, profiles: Sequence[KnownProfile], segment: Segme
     requests = [HistoryRequest(profile.fragments, segment.needs, now_us) for profile in profiles]
     histories: Sequence[Mapping[Need, Sequence[Behaviour]]] = await seg.behaviours.load(tx, requests)
     named = segment.inputs.segments
-    levels = await seg.memberships.load(tx, [profile.profile_id for profile in profiles], named)
+    profile_ids = [profile.profile_id for profile in profiles]
+    levels = await seg.memberships.load(tx, profile_ids, named)
+    lists = await seg.lists.load(tx, profile_ids, segment.inputs.lists)
     members = []
     for profile, history in zip(profiles, histories, strict=True):
         told = {id_: membership.is_member for id_, membership in levels[profile.profile_id].items()}
         view = decode_sent(profile.view) if segment.inputs.parts else {}
-        if evaluate(segment.rule, Facts(profile.profile_id, view, history, told), now_us):
+        facts = Facts(profile.profile_id, view, history, told, lists[profile.profile_id])
+        if evaluate(segment.rule, facts, now_us):
             members.append(profile.profile_id)
     return members

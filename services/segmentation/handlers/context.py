@@ -10,7 +10,7 @@ from services.segmentation.domain.nodes import Rule
 from services.segmentation.domain.parsing import parse_rule
 from services.segmentation.domain.segments import Registry, Segment
 from services.segmentation.domain.values import decode_json
-from services.segmentation.ports import Behaviours, Definition, Definitions, Memberships
+from services.segmentation.ports import Behaviours, Definition, Definitions, Lists, Memberships, ViewHistory
 
 NO_REVISION: Final = -1
 
@@ -50,6 +50,8 @@ class Segmentation:
     definitions: Definitions
     behaviours: Behaviours
     memberships: Memberships
+    view_history: ViewHistory
+    lists: Lists
     registries: Registries
     clock: Clock
     new_id: IdFactory

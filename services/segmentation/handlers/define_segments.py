@@ -10,8 +10,9 @@ import msgspec
 from libs.durable.jobs import Jobs
 from libs.kit.db import Tx
 from libs.kit.errors import FieldError
-from services.segmentation.domain.findings import Finding, Findings, suggest
-from services.segmentation.domain.nodes import Rule
+from services.segmentation.domain.findings import Finding, Findings, point, suggest
+from services.segmentation.domain.history import walk_places
+from services.segmentation.domain.nodes import InSegment, OnList, Rule
 from services.segmentation.domain.parsing import parse_rule
 from services.segmentation.domain.segments import find_cycle, find_inputs
 from services.segmentation.domain.values import make_exact
@@ -19,7 +20,6 @@ from services.segmentation.domain.vocabulary import warn_of_unknown
 from services.segmentation.errors import (
     RuleCyclic,
     RuleInvalid,
-    RuleNeedsTime,
     SegmentExists,
     SegmentInUse,
     SegmentNotFound,
@@ -54,28 +54,42 @@ def read_rule(body: Any) -> Rule:
 def refuse(errors: list[Finding]) -> NoReturn:
     """Raise what is wrong. Pointers lead into the request's `rule`."""
     fields = [FieldError(f"#/rule{finding.pointer}", finding.detail) for finding in errors]
-    if all(finding.kind == "needs_time" for finding in errors):
-        raise RuleNeedsTime("The rule has forms that only the passing of time changes.", errors=fields)
     raise RuleInvalid(f"The rule has {len(errors)} mistake{'s' if len(errors) > 1 else ''}.", errors=fields)
 
 
 async def find_warnings(tx: Tx, rule: Rule, seg: Segmentation, traits: TraitNames) -> tuple[Finding, ...]:
     findings = Findings()
-    warn_of_unknown(rule, findings, names=await seg.behaviours.load_names(tx), traits=await traits(tx))
+    warn_of_unknown(
+        rule,
+        findings,
+        names=await seg.behaviours.load_names(tx),
+        traits=await traits(tx),
+        properties=await seg.behaviours.load_properties(tx, find_inputs(rule).names),
+    )
     return tuple(findings.found)
 
 
-def check_references(segment_id: str, rule: Rule, definitions: Mapping[str, Definition]) -> None:
-    """Segments a rule names must exist, and none may build on itself. Raises RuleInvalid or RuleCyclic."""
-    named = find_inputs(rule).segments
-    for missing in sorted(named - definitions.keys() - {segment_id}):
-        detail = f'no segment "{missing}" exists{suggest(missing, definitions)}'
-        raise RuleInvalid("The rule names a segment that doesn't exist.", errors=[FieldError("#/rule", detail)])
+async def check_references(tx: Tx, segment_id: str, rule: Rule, definitions: Mapping[str, Definition], seg: Segmentation) -> None:
+    """Segments and lists a rule names must exist, and no segment may build on itself. Raises RuleInvalid or RuleCyclic."""
+    inputs = find_inputs(rule)
+    named = inputs.segments
+    lists = [one.id for one in await seg.lists.load_all(tx)] if inputs.lists else []
+    findings = Findings()
+    for pointer, node in walk_places(rule):
+        if isinstance(node, InSegment) and node.segment_id not in definitions and node.segment_id != segment_id:
+            detail = f'no segment "{node.segment_id}" exists{suggest(node.segment_id, definitions)}'
+            findings.add(point(pointer, "segment"), detail)
+        elif isinstance(node, OnList) and node.list_id not in lists:
+            findings.add(point(pointer, "list"), f'no list "{node.list_id}" exists{suggest(node.list_id, lists)}')
+    if findings.found:
+        refuse(findings.found)
     edges = {id_: find_inputs(parse_stored(definition)).segments for id_, definition in definitions.items()}
     path = find_cycle({**edges, segment_id: named}, segment_id)
     if path is not None:
         detail = " -> ".join(path)
-        raise RuleCyclic(f"The segment would build on itself: {detail}.", errors=[FieldError("#/rule", detail)])
+        [pointer, *_] = [place for place, node in walk_places(rule) if isinstance(node, InSegment) and node.segment_id == path[1]]
+        fields = [FieldError(f"#/rule{point(pointer, 'segment')}", detail)]
+        raise RuleCyclic(f"The segment would build on itself: {detail}.", errors=fields)
 
 
 async def create_segment(tx: Tx, wanted: Wanted, seg: Segmentation, jobs: Jobs) -> Definition:
@@ -86,7 +100,7 @@ async def create_segment(tx: Tx, wanted: Wanted, seg: Segmentation, jobs: Jobs) 
     if wanted.id is not None and wanted.id in definitions:
         raise SegmentExists(f"A segment {wanted.id} exists; change it with PUT.")
     segment_id = wanted.id or make_slug(wanted.name, definitions)
-    check_references(segment_id, rule, definitions)
+    await check_references(tx, segment_id, rule, definitions, seg)
     # An id that comes back goes on counting: what was told of its members before stays true.
     before = await seg.definitions.find(tx, segment_id, even_deleted=True)
     now = seg.clock.now()
@@ -125,7 +139,7 @@ async def change_segment(
     text = encode_rule(wanted.rule)
     if (wanted.name, wanted.description, text) == (before.name, before.description, before.rule):
         return before
-    check_references(segment_id, rule, definitions)
+    await check_references(tx, segment_id, rule, definitions, seg)
     is_other_rule = text != before.rule or before.state != "live"
     definition = replace(
         before,

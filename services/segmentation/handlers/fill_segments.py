@@ -4,8 +4,8 @@ Each runs in the transaction that records how far the work is. Live changes flow
 missed or told twice.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 from libs.events.envelope import Outgoing
@@ -13,12 +13,17 @@ from libs.kit.db import Tx
 from libs.kit.times import from_micros, to_micros
 from libs.subscriber import store as subscribed
 from services.segmentation.domain.judging import Edge
-from services.segmentation.domain.segments import Segment
+from services.segmentation.domain.segments import Segment, SetTimer
 from services.segmentation.handlers.context import Force, Segmentation, compile_definition
 from services.segmentation.handlers.judge_profiles import Candidate, Reason, judge_profiles
+from services.segmentation.handlers.keep_values import keep_values, make_first_values
 
 FILL: Final = "segment_fill"
 EMPTY: Final = "segment_empty"
+
+Timers: TypeAlias = Mapping[str, SetTimer]
+Choose: TypeAlias = Callable[[Sequence[Segment], Timers], tuple[Sequence[Segment], frozenset[str]]]
+"""(segments that the clock has due, timers set) -> the segments to judge, and those of them that change only now."""
 
 
 def make_input(segment_id: str, version: int) -> dict[str, Any]:
@@ -37,7 +42,14 @@ async def fill_chunk(
     segment = force.registry.by_id.get(segment_id)
     if segment is None or segment.version != version:
         return None
-    outgoing = await _judge_locked(tx, locked, segment, force, seg)
+
+    def choose(due: Sequence[Segment], timers: Timers) -> tuple[Sequence[Segment], frozenset[str]]:
+        # A timer by the present rule says that a change of the profile was judged by it already: that goes on from there.
+        is_known = segment.id in timers and force.registry.find_setter(segment.id, timers[segment.id]) is not None
+        return [segment, *due], frozenset() if is_known else frozenset((segment.id,))
+
+    await keep_values(tx, make_first_values(locked, segment, to_micros(seg.clock.now())), seg)
+    outgoing = await judge_locked(tx, locked, choose, Reason("backfill" if version == 1 else "edit"), force, seg)
     await seg.definitions.mark_filled(tx, segment_id, version, profile_ids[-1], is_done=False)
     return outgoing
 
@@ -77,10 +89,10 @@ async def empty_chunk(
     return await judge_profiles(tx, candidates, seg)
 
 
-async def _judge_locked(
-    tx: Tx, locked: dict[UUID, subscribed.StoredProfile], segment: Segment, force: Force, seg: Segmentation
+async def judge_locked(
+    tx: Tx, locked: dict[UUID, subscribed.StoredProfile], choose: Choose, reason: Reason, force: Force, seg: Segmentation
 ) -> list[Outgoing]:
-    """Judge locked profiles by a segment's new rule and by all that builds on it; what the clock has due comes along."""
+    """Judge locked profiles by the segments chosen and all that build on them; what the clock has due comes along."""
     now_us = to_micros(seg.clock.now())
     members = await subscribed.load_members(tx, list(locked))
     timers = await seg.memberships.load_timers(tx, list(locked))
@@ -89,21 +101,19 @@ async def _judge_locked(
         judged_us = to_micros(profile.judged_at) if profile.judged_at else now_us
         instant_us = max(now_us, judged_us)
         own = timers.get(profile_id, {})
-        due = force.registry.find_due(own, instant_us)
-        # A timer by the present rule says that a change of the profile was judged by it already: that goes on from there.
-        is_known = segment.id in own and force.registry.find_setter(segment.id, own[segment.id]) is not None
+        segments, only_now = choose(force.registry.find_due(own, instant_us), own)
         candidates.append(
             Candidate(
                 profile_id=profile_id,
                 version=profile.version,
                 fragments=tuple(members[profile_id]),
                 view=profile.snapshot,
-                segments=force.registry.with_dependents([segment, *due]),
+                segments=force.registry.with_dependents(segments),
                 from_us=judged_us,
                 now_us=instant_us,
-                explain=_because_of(Reason("backfill" if segment.version == 1 else "edit"), instant_us),
+                explain=_because_of(reason, instant_us),
                 timers=own,
-                only_now=frozenset() if is_known else frozenset((segment.id,)),
+                only_now=only_now,
             )
         )
     outgoing = await judge_profiles(tx, candidates, seg)

@@ -8,33 +8,49 @@ from libs.events import codec, topics
 from libs.events.envelope import Outgoing
 from libs.events.profiles import Cause
 from libs.events.segments import EdgeCause, SegmentsJudged
-from libs.events.touchpoints import EMPTY_OBJECT, TouchpointRecorded
+from libs.events.touchpoints import TouchpointRecorded
 from libs.kit.db import Tx
 from libs.kit.times import from_micros, to_micros
 from libs.subscriber import Affected
 from services.segmentation.domain.judging import Edge
 from services.segmentation.domain.segments import EVERYTHING, Changed, Registry, Segment, SetTimer
+from services.segmentation.handlers.bearing import bears_on
 from services.segmentation.handlers.context import Force, Segmentation
 from services.segmentation.handlers.judge_profiles import SOURCE, Candidate, Reason, judge_profiles
+from services.segmentation.handlers.keep_values import EarlierValue, keep_values, make_values
 
 _NETWORK_DELAY_US: Final = timedelta(seconds=60) // timedelta(microseconds=1)
 _OWN_PARTS: Final = frozenset(("segments",))
 _REGROUPINGS: Final[dict[Cause, EdgeCause]] = {"merge": "merge", "split": "split", "erase": "erase"}
-_ORDER_PARTS: Final = frozenset(("orders",))
 
 
 async def judge_affected(tx: Tx, affected: Sequence[Affected], seg: Segmentation) -> list[Outgoing]:
     """Judge what a poll touched; answer every probe, changed or not."""
     force = await seg.registries.hold(tx)
     timers = await seg.memberships.load_timers(tx, [one.profile_id for one in affected])
-    candidates = [make_candidate(one, force, timers.get(one.profile_id, {})) for one in affected]
+    heard = [_Heard(one, force) for one in affected]
+    earlier = await keep_values(tx, [value for one in heard for value in one.values], seg)
+    candidates = [
+        make_candidate(one, force, timers.get(one.affected.profile_id, {}), earlier.get(one.affected.profile_id, ()))
+        for one in heard
+    ]
     outgoing = await judge_profiles(tx, candidates, seg)
     outgoing += [make_answer(one, candidate.now_us) for one, candidate in zip(affected, candidates, strict=True) if one.probe]
     return outgoing
 
 
-def make_candidate(affected: Affected, force: Force, timers: dict[str, SetTimer]) -> Candidate:
-    touchpoints = _own_touchpoints(affected)
+class _Heard:
+    """What a poll brought of one profile."""
+
+    def __init__(self, affected: Affected, force: Force) -> None:
+        self.affected = affected
+        self.touchpoints = _own_touchpoints(affected)
+        self.changed = find_changed(affected, self.touchpoints)
+        self.values = make_values(affected, self.changed, self.touchpoints, force.registry)
+
+
+def make_candidate(heard: _Heard, force: Force, timers: dict[str, SetTimer], earlier: Sequence[EarlierValue]) -> Candidate:
+    affected, touchpoints = heard.affected, heard.touchpoints
     now_us = to_micros(affected.instant) if affected.instant is not None else 0
     if affected.judged_at is not None:
         from_us = to_micros(affected.judged_at)
@@ -42,8 +58,7 @@ def make_candidate(affected: Affected, force: Force, timers: dict[str, SetTimer]
         # Nobody was judged before the first word of them came; what lies further back only corrects the level.
         received_us = min((to_micros(body.received_at) for body in touchpoints), default=now_us)
         from_us = min(received_us, now_us) - _NETWORK_DELAY_US
-    changed = find_changed(affected, touchpoints)
-    segments = _select(force.registry, changed, affected, force.registry.find_due(timers, now_us))
+    segments = _select(force.registry, heard.changed, affected, force.registry.find_due(timers, now_us))
     return Candidate(
         profile_id=affected.profile_id,
         version=affected.version,
@@ -54,6 +69,7 @@ def make_candidate(affected: Affected, force: Force, timers: dict[str, SetTimer]
         now_us=now_us,
         explain=_Explainer(affected, touchpoints, force),
         timers=timers,
+        earlier=earlier,
     )
 
 
@@ -143,18 +159,3 @@ class _Explainer:
         if self._touchpoints or causes - {"facet"}:
             return "touchpoint"
         return "facet"
-
-
-def bears_on(body: TouchpointRecorded, segment: Segment) -> bool:
-    """Whether a touchpoint is of the kind the segment's rule looks at, as far as can be told from itself."""
-    inputs = segment.inputs
-    if body.name in inputs.names:
-        return True
-    parts = inputs.parts
-    if "traits" in parts and (body.kind in ("identify", "alias") or body.traits != EMPTY_OBJECT):
-        return True
-    if "consent" in parts and body.consent:
-        return True
-    if parts & _ORDER_PARTS and body.order is not None:
-        return True
-    return bool(parts - _ORDER_PARTS - {"traits", "identifiers", "consent", "loyalty", "scores"})

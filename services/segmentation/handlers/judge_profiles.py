@@ -14,12 +14,14 @@ from libs.events.segments import EdgeCause, SegmentMembershipChanged
 from libs.kit.db import Tx
 from libs.kit.metrics import counter
 from libs.kit.times import from_micros
-from services.segmentation.domain.history import Behaviour, Facts
+from services.segmentation.domain.history import Behaviour, EarlierView, Facts
 from services.segmentation.domain.judging import Edge, Judged, Membership, judge, judge_gone
 from services.segmentation.domain.nodes import Need
+from services.segmentation.domain.parts import replace_part
 from services.segmentation.domain.segments import Segment, SetTimer
 from services.segmentation.domain.values import Json, decode_sent
 from services.segmentation.handlers.context import Segmentation
+from services.segmentation.handlers.keep_values import EarlierValue
 from services.segmentation.ports import HistoryRequest, Timer, ToldEdge
 
 SOURCE: Final = "segmentation"
@@ -41,7 +43,8 @@ class Candidate:
     """A profile to judge by some segments (in the order of judgement), from its last judgement to now.
 
     `view` None or no fragments: nobody any more, exited everywhere. `explain` gives the reason of each edge. `timers` are
-    those set now, by segment. `only_now`: segments that were never judged by their present rule.
+    those set now, by segment. `only_now`: segments that were never judged by their present rule. `earlier`: values of the view
+    that this change replaced.
     """
 
     profile_id: UUID
@@ -54,6 +57,7 @@ class Candidate:
     explain: Callable[[Edge], Reason]
     timers: Mapping[str, SetTimer]
     only_now: frozenset[str] = frozenset()
+    earlier: Sequence[EarlierValue] = ()
 
     @property
     def is_gone(self) -> bool:
@@ -68,12 +72,13 @@ async def judge_profiles(tx: Tx, candidates: Sequence[Candidate], seg: Segmentat
     history = await seg.behaviours.load(tx, [_to_request(candidate) for candidate in candidates])
     profile_ids = [candidate.profile_id for candidate in candidates]
     levels = await seg.memberships.load(tx, profile_ids, _named_segments(candidates))
+    lists = await seg.lists.load(tx, profile_ids, _named_lists(candidates))
     told: list[ToldEdge] = []
     outgoing: list[Outgoing] = []
     set_timers: list[Timer] = []
     dropped: list[tuple[UUID, str]] = []
     for candidate, found in zip(candidates, history, strict=True):
-        judged = judge_candidate(candidate, found, levels[candidate.profile_id])
+        judged = judge_candidate(candidate, found, levels[candidate.profile_id], lists[candidate.profile_id])
         for edge in judged.edges:
             reason = candidate.explain(edge)
             told.append(ToldEdge(candidate.profile_id, edge, reason.cause))
@@ -85,16 +90,21 @@ async def judge_profiles(tx: Tx, candidates: Sequence[Candidate], seg: Segmentat
     return outgoing
 
 
-def judge_candidate(candidate: Candidate, history: Mapping[Need, Sequence[Behaviour]], told: dict[str, Membership]) -> Judged:
+def judge_candidate(
+    candidate: Candidate, history: Mapping[Need, Sequence[Behaviour]], told: dict[str, Membership], lists: frozenset[str]
+) -> Judged:
     """Pure: one candidate with its facts loaded."""
     if candidate.is_gone:
         return judge_gone(candidate.segments, told, candidate.now_us)
-    needs_view = any(segment.inputs.parts for segment in candidate.segments)
+    parts = frozenset[str]().union(*(segment.inputs.parts for segment in candidate.segments))
+    view = decode_sent(candidate.view) if parts else _NO_VIEW
     facts = Facts(
         profile_id=candidate.profile_id,
-        view=decode_sent(candidate.view) if needs_view else _NO_VIEW,
+        view=view,
         history=history,
         members={segment_id: membership.is_member for segment_id, membership in told.items()},
+        lists=lists,
+        earlier=_find_earlier_views(candidate, view, parts) if candidate.earlier else (),
     )
     return judge(
         candidate.segments,
@@ -104,6 +114,17 @@ def judge_candidate(candidate: Candidate, history: Mapping[Need, Sequence[Behavi
         now_us=candidate.now_us,
         only_now=candidate.only_now,
     )
+
+
+def _find_earlier_views(candidate: Candidate, view: Mapping[str, Json], parts: frozenset[str]) -> tuple[EarlierView, ...]:
+    """Back from the present one: each as it was before an instant since the last judgement."""
+    found: dict[int, EarlierView] = {}
+    for was in sorted(candidate.earlier, key=lambda one: one.until_us, reverse=True):
+        if was.part in parts and was.until_us > candidate.from_us:
+            view = replace_part(view, was.part, was.value)
+            later = found.get(was.until_us)
+            found[was.until_us] = EarlierView(was.until_us, view, (later.parts if later else frozenset()) | {was.part})
+    return tuple(reversed(found.values()))
 
 
 def make_record(candidate: Candidate, edge: Edge, reason: Reason) -> Outgoing:
@@ -144,6 +165,11 @@ def _named_segments(candidates: Iterable[Candidate]) -> set[str]:
     """The segments judged and those their rules name."""
     segments = {segment for candidate in candidates for segment in candidate.segments}
     return {segment.id for segment in segments}.union(*(segment.inputs.segments for segment in segments))
+
+
+def _named_lists(candidates: Iterable[Candidate]) -> set[str]:
+    segments = {segment for candidate in candidates for segment in candidate.segments}
+    return set().union(*(segment.inputs.lists for segment in segments))
 
 
 def _move_timers(candidate: Candidate, judged: Judged, timers: list[Timer], dropped: list[tuple[UUID, str]]) -> None:

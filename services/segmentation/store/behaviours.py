@@ -1,6 +1,6 @@
 """Touchpoints as rules see them. Saved by COPY; read by index, only as many as a rule can tell apart."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -12,6 +12,8 @@ from libs.subscriber import FactTouchpoint
 from services.segmentation.domain.history import Behaviour
 from services.segmentation.domain.nodes import Need
 from services.segmentation.domain.parsing.behaviour import CHANNELS
+from services.segmentation.domain.values import decode_sent
+from services.segmentation.domain.vocabulary import list_paths
 from services.segmentation.ports import HistoryRequest
 
 _CHANNEL_NUMBERS: Final = {name: number for number, name in enumerate(CHANNELS)}
@@ -32,6 +34,15 @@ _LOAD: Final = f"""
             ORDER BY b.at_us DESC, b.id DESC LIMIT n.most)
     ) AS hit
 """  # noqa: S608 - our own column names
+
+# Fragments are hashes: those at one end are as good as any others.
+_SAMPLE_PROPERTIES: Final = """
+    SELECT n.name, hit.properties FROM unnest($1::text[]) AS n (name)
+    CROSS JOIN (SELECT fragment FROM sub_fragments ORDER BY fragment DESC LIMIT 300) AS f
+    CROSS JOIN LATERAL (
+        SELECT b.properties FROM behaviours b WHERE b.fragment = f.fragment AND b.name = n.name ORDER BY b.at_us DESC LIMIT 2
+    ) AS hit
+"""
 
 
 class _Currency(msgspec.Struct):
@@ -54,7 +65,9 @@ class PostgresBehaviours:
             sorted({fact.body.name for fact in touchpoints}),
         )
 
-    async def load(self, tx: Tx, requests: Sequence[HistoryRequest], *, whole: bool = False) -> list[dict[Need, list[Behaviour]]]:
+    async def load(
+        self, tx: Tx, requests: Sequence[HistoryRequest], *, whole: bool = False, until_us: int | None = None
+    ) -> list[dict[Need, list[Behaviour]]]:
         found: list[dict[Need, list[Behaviour]]] = [{need: [] for need in request.needs} for request in requests]
         places: list[list[Behaviour]] = []
         rows: list[tuple[Any, ...]] = []
@@ -65,7 +78,8 @@ class PostgresBehaviours:
                 rows += [(len(places), number, fragment, request.judged_us) for fragment in request.fragments]
                 places.append(hits)
         if rows:
-            asked = [_to_bounds(need, number, whole=whole) for need, number in numbers.items()]
+            end_us = until_us + 1 if until_us is not None else _EVER
+            asked = [_to_bounds(need, number, end_us, whole=whole) for need, number in numbers.items()]
             for place, at_us, id_, currency, properties in await tx.fetch(
                 _LOAD, *zip(*rows, strict=True), *zip(*asked, strict=True)
             ):
@@ -77,6 +91,12 @@ class PostgresBehaviours:
 
     async def load_names(self, tx: Tx) -> list[str]:
         return [row[0] for row in await tx.fetch("SELECT name FROM behaviour_names ORDER BY name")]
+
+    async def load_properties(self, tx: Tx, names: Collection[str]) -> dict[str, set[str]]:
+        found: dict[str, set[str]] = {name: set() for name in names}
+        for name, properties in await tx.fetch(_SAMPLE_PROPERTIES, list(found)):
+            found[name].update(list_paths(decode_sent(properties)))
+        return found
 
     def _to_row(self, fact: FactTouchpoint) -> tuple[Any, ...]:
         body = fact.body
@@ -115,13 +135,13 @@ def _to_order(hit: Behaviour) -> tuple[int, int]:
     return hit.order
 
 
-def _to_bounds(need: Need, number: int, *, whole: bool) -> tuple[Any, ...]:
+def _to_bounds(need: Need, number: int, end_us: int, *, whole: bool) -> tuple[Any, ...]:
     return (
         number,
         need.name,
         _CHANNEL_NUMBERS[need.channel] if need.channel is not None else None,
         need.from_us if need.from_us is not None else -_EVER,
-        need.to_us if need.to_us is not None else _EVER,
+        min(need.to_us, end_us) if need.to_us is not None else end_us,
         None if whole else need.window_us,
         None if whole else need.limit,
         need.with_properties,

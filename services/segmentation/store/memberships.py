@@ -9,7 +9,7 @@ from libs.kit.db import Tx
 from libs.messaging.partitions import compute_murmur2
 from services.segmentation.domain.judging import Membership
 from services.segmentation.domain.segments import SetTimer
-from services.segmentation.ports import Timer, ToldEdge
+from services.segmentation.ports import KnownEdge, Timer, ToldEdge
 
 _POSITIVE: Final = 0x7FFFFFFF
 _EDGE_COLUMNS: Final = ("segment_id", "profile_id", "seq", "at_us", "version", "cause")
@@ -57,6 +57,29 @@ class PostgresMemberships:
             ],
             columns=_EDGE_COLUMNS,
         )
+
+    async def load_told(self, tx: Tx, profile_id: UUID, segment_ids: Collection[str], at_us: int) -> dict[str, int]:
+        rows = await tx.fetch(
+            "SELECT s.id, e.at_us FROM unnest($2::text[]) AS s (id) CROSS JOIN LATERAL (SELECT seq, at_us FROM edges"
+            " WHERE segment_id = s.id AND profile_id = $1 AND at_us <= $3 ORDER BY seq DESC LIMIT 1) AS e WHERE e.seq % 2 = 1",
+            profile_id,
+            list(segment_ids),
+            at_us,
+        )
+        return {row[0]: row[1] for row in rows}
+
+    async def load_edges_after(
+        self, tx: Tx, profile_id: UUID, segment_ids: Collection[str], at_us: int, *, limit: int
+    ) -> list[KnownEdge]:
+        rows = await tx.fetch(
+            "SELECT segment_id, seq, at_us, version, cause FROM edges WHERE segment_id = ANY($2::text[]) AND profile_id = $1"
+            " AND at_us > $3 ORDER BY at_us, segment_id, seq LIMIT $4",
+            profile_id,
+            list(segment_ids),
+            at_us,
+            limit,
+        )
+        return [KnownEdge(*row) for row in rows]
 
     async def load_timers(self, tx: Tx, profile_ids: Collection[UUID]) -> dict[UUID, dict[str, SetTimer]]:
         rows = await tx.fetch(

@@ -23,13 +23,21 @@ from services.segmentation.consumer import Fills, TimerLoop, build_handlers
 from services.segmentation.handlers.context import Registries, Segmentation
 from services.segmentation.handlers.define_segments import Wanted, change_segment, create_segment, delete_segment
 from services.segmentation.ports import Definition
-from services.segmentation.store import PostgresBehaviours, PostgresDefinitions, PostgresMemberships, PostgresProfilePages
+from services.segmentation.store import (
+    PostgresBehaviours,
+    PostgresDefinitions,
+    PostgresLists,
+    PostgresMemberships,
+    PostgresProfilePages,
+    PostgresViewHistory,
+)
 from tests.builders.changes import NOON, make_change, read_events, to_record
 from tests.support.databases import run_apart
 from tests.support.services import open_schema
 
 TABLES = (
-    "segments, segment_versions, behaviours, behaviour_names, memberships, edges, timers, jobs, idempotency_keys,"
+    "segments, segment_versions, behaviours, behaviour_names, memberships, edges, timers, view_values, lists, list_entries,"
+    " jobs, idempotency_keys,"
     " sub_touchpoints, sub_fragments, sub_profiles, sub_dead"
 )
 PARTITIONS = 6
@@ -78,6 +86,8 @@ class World:
             definitions=definitions,
             behaviours=PostgresBehaviours("EUR"),
             memberships=PostgresMemberships(),
+            view_history=PostgresViewHistory(),
+            lists=PostgresLists(),
             registries=Registries(definitions),
             clock=self.clock,
             new_id=build_id_factory(self.clock),

@@ -30,6 +30,20 @@ async def test_a_member_leaves_a_window_when_it_closes(world: World) -> None:
     assert await world.fire() == []
 
 
+async def test_a_birthday_comes_near_and_passes_by_itself_every_year(world: World) -> None:
+    await world.define({"trait": "birthday", "anniversary_within": "P7D"}, "birthday-soon")
+    ada = Customer(world)
+    assert await ada.does(make_touchpoint("Identified"), snapshot={"traits": {"birthday": "1990-05-17"}}) == []
+    may = NOON.replace(month=5, day=10, hour=0)
+    for year in (2026, 2027):
+        world.clock.set(may.replace(year=year, hour=1))
+        [entered] = await world.fire()
+        assert (entered.action, entered.at, entered.cause) == ("entered", may.replace(year=year), "time")
+        world.clock.set(may.replace(year=year, day=20))
+        [exited] = await world.fire()
+        assert (exited.action, exited.at) == ("exited", may.replace(year=year, day=18))
+
+
 async def test_another_touchpoint_moves_the_end(world: World) -> None:
     await world.define(RECENT, "recent")
     ada = Customer(world)

@@ -48,6 +48,7 @@ def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
         "send track X --user a --prop a=1e400",
         "send track X --user a --prop a=[1e400]",
         "segments preview nosuch.yaml",
+        "lists upload nosuch.csv",
         "up --only kafak",
         "nosuch",
     ],

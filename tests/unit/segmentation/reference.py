@@ -3,7 +3,9 @@
 Times are whole seconds. A history is a list of touches `{"t", "id", "name", "channel", "properties"}`.
 """
 
+from calendar import isleap
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise, product
@@ -34,7 +36,35 @@ def same(a: Any, b: Any) -> bool:
     return type(a) is type(b) and a == b
 
 
-def compare(op: str, actual: Any, wanted: Any) -> bool:  # noqa: C901, PLR0911 - one case after the other, as the page has them
+def instant(value: Any) -> datetime | None:
+    try:
+        parsed = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    return parsed and (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC))
+
+
+def near(op: str, actual: Any, window: str, at: int) -> bool:
+    """Dates relative to the instant, tried out: no thought of when they turn."""
+    date, now, span = instant(actual), datetime.fromtimestamp(at, UTC), timedelta(seconds=seconds(window))
+    if date is None:
+        return False
+    if op == "within_last":
+        return now - span < date <= now
+    if op == "within_next":
+        return now < date <= now + span
+    day = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    while day <= now + span:
+        is_kept_on = (day.month, day.day) == (2, 28) and (date.month, date.day) == (2, 29) and not isleap(day.year)
+        if day.year > date.year and (is_kept_on or (day.month, day.day) == (date.month, date.day)):
+            return True
+        day += timedelta(days=1)
+    return False
+
+
+def compare(op: str, actual: Any, wanted: Any, at: int = 0) -> bool:  # noqa: C901, PLR0911, PLR0912 - one case after the other, as the page has them
+    if op in ("within_last", "within_next", "anniversary_within"):
+        return near(op, actual, wanted, at)
     if op == "eq":
         return same(actual, wanted)
     if op == "ne":
@@ -77,35 +107,35 @@ def mentions_lines(condition: dict[str, Any]) -> bool:
     return "products.*" in str(condition)
 
 
-def where(condition: dict[str, Any], properties: dict[str, Any], line: Any = "unchosen") -> bool:
+def where(condition: dict[str, Any], properties: dict[str, Any], at: int, line: Any = "unchosen") -> bool:
     if "any" in condition:
-        return any(where(one, properties, line) for one in condition["any"])
+        return any(where(one, properties, at, line) for one in condition["any"])
     if "not" in condition:
-        return not where(condition["not"], properties, line)
+        return not where(condition["not"], properties, at, line)
     if "all" not in condition:
         if line == "unchosen" and mentions_lines(condition):
-            return where({"all": [condition]}, properties)
+            return where({"all": [condition]}, properties, at)
         op, wanted = operator(condition, "property")
         path = condition["property"].split(".")
         if path[0] != "products":
-            return compare(op, reach(properties, path), wanted)
-        return line != "none" and compare(op, reach(line, path[2:]), wanted)
+            return compare(op, reach(properties, path), wanted, at)
+        return line != "none" and compare(op, reach(line, path[2:]), wanted, at)
     lines = [line]
     if line == "unchosen" and mentions_lines(condition):
         lines = properties.get("products") or ["none"]
-    return any(all(where(one, properties, chosen) for one in condition["all"]) for chosen in lines)
+    return any(all(where(one, properties, at, chosen) for one in condition["all"]) for chosen in lines)
 
 
-def matches(body: dict[str, Any], touch: Touch) -> bool:
+def matches(body: dict[str, Any], touch: Touch, at: int) -> bool:
     return (
         touch["name"] == body["did"]
         and body.get("channel") in (None, touch["channel"])
-        and ("where" not in body or where(body["where"], touch["properties"]))
+        and ("where" not in body or where(body["where"], touch["properties"], at))
     )
 
 
 def hits(body: dict[str, Any], history: list[Touch], at: int) -> list[Touch]:
-    return sorted((one for one in history if one["t"] <= at and matches(body, one)), key=lambda one: (one["t"], one["id"]))
+    return sorted((one for one in history if one["t"] <= at and matches(body, one, at)), key=lambda one: (one["t"], one["id"]))
 
 
 def did(body: dict[str, Any], history: list[Touch], at: int) -> bool:
@@ -169,8 +199,8 @@ def rule(body: dict[str, Any], history: list[Touch], at: int, view: dict[str, An
         return sequence(body, history, at)
     if "trait" in body:
         op, wanted = operator(body, "trait")
-        return compare(op, view["traits"].get(body["trait"]), wanted)
+        return compare(op, view["traits"].get(body["trait"]), wanted, at)
     if "segment" in body:
         return member(body["segment"])
     op, wanted = operator(body, "view")
-    return compare(op, reach(view, body["view"].split(".")), wanted)
+    return compare(op, reach(view, body["view"].split(".")), wanted, at)

@@ -8,6 +8,15 @@ NAMES = ("A", "B", "C")
 CHANNELS = ("web", "pos")
 LATEST = 24
 
+# Some seconds from the beginning of time, and days that return just before, on and after its first one.
+dates = st.one_of(
+    st.integers(0, LATEST + 9).map(lambda second: f"1970-01-01T00:00:{second:02d}+00:00"),
+    st.sampled_from(["1969-01-01", "1960-01-02", "1968-12-31T23:00:00+00:00", "1970-01-01", "no date"]),
+)
+near_tests = st.one_of(
+    st.tuples(st.sampled_from(["within_last", "within_next"]), st.integers(1, 30)),
+    st.tuples(st.just("anniversary_within"), st.sampled_from([1, 86_390, 86_399, 90_010])),
+).map(lambda pair: {pair[0]: f"PT{pair[1]}S"})
 lines = st.fixed_dictionaries({}, optional={"category": st.sampled_from(["x", "y"]), "price": st.sampled_from([1, 2.5])})
 properties = st.fixed_dictionaries(
     {},
@@ -17,6 +26,7 @@ properties = st.fixed_dictionaries(
         "revenue": st.sampled_from([0.1, 0.2, 10, 19.99]),
         "currency": st.sampled_from(["EUR", "USD"]),
         "products": st.lists(lines, max_size=2),
+        "due": dates,
     },
 )
 touches = st.fixed_dictionaries(
@@ -30,8 +40,12 @@ touches = st.fixed_dictionaries(
 histories = st.lists(touches, max_size=9).map(lambda found: [{**one, "id": number} for number, one in enumerate(found)])
 views = st.fixed_dictionaries(
     {
-        "traits": st.fixed_dictionaries({}, optional={"plan": st.sampled_from(["gold", "silver", 3, None, ["gold"]])}),
-        "aggregates": st.fixed_dictionaries({"orders": st.fixed_dictionaries({"count": st.integers(0, 3)})}),
+        "traits": st.fixed_dictionaries(
+            {}, optional={"plan": st.sampled_from(["gold", "silver", 3, None, ["gold"]]), "born": dates}
+        ),
+        "aggregates": st.fixed_dictionaries(
+            {"orders": st.fixed_dictionaries({"count": st.integers(0, 3)}, optional={"last_at": dates})}
+        ),
     }
 )
 
@@ -61,7 +75,8 @@ conditions: st.SearchStrategy[dict[str, Any]] = st.recursive(
         lambda name, test: {"property": name, **test},
         st.sampled_from(["color", "size", "revenue", "products.*.category", "products.*.price"]),
         value_tests,
-    ),
+    )
+    | near_tests.map(lambda test: {"property": "due", **test}),
     lambda inner: st.one_of(
         st.lists(inner, min_size=1, max_size=3).map(lambda found: {"all": found}),
         st.lists(inner, min_size=1, max_size=3).map(lambda found: {"any": found}),
@@ -109,6 +124,8 @@ leaves = st.one_of(
     sequences,
     value_tests.map(lambda test: {"trait": "plan", **test}),
     number_tests.map(lambda test: {"view": "aggregates.orders.count", **test}),
+    near_tests.map(lambda test: {"trait": "born", **test}),
+    near_tests.map(lambda test: {"view": "aggregates.orders.last_at", **test}),
 )
 rules: st.SearchStrategy[dict[str, Any]] = st.recursive(
     leaves,

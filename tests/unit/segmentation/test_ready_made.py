@@ -23,5 +23,5 @@ def test_a_ready_made_segment_is_good(file: Path) -> None:
     assert segment.keys() == {"id", "name", "description", "rule"}
     assert segment["id"] == file.stem
     findings = Findings()
-    warn_of_unknown(make_rule(segment["rule"]), findings, names=(), traits=())
+    warn_of_unknown(make_rule(segment["rule"]), findings, names=(), traits=(), properties={})
     assert findings.found == []

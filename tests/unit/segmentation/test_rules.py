@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from libs.kit.times import parse_utc
 from services.segmentation.domain.evaluation import evaluate
 from services.segmentation.domain.judging import Membership, judge, judge_gone
 
@@ -243,6 +244,7 @@ def test_lead_stage_tier_and_score() -> None:
     assert ask({"stage": ["lead", "mql"]}, view=view)
     assert ask({"tier": ["gold"]}, view=view)
     assert ask({"score": "churn", "gte": 0.7}, view=view)
+    assert ask({"computed": "rfm_segment", "in": ["Champions"]}, view={"computed": {"rfm_segment": "Champions"}})
     assert not ask({"any": [{"stage": ["lead"]}, {"tier": ["gold"]}, {"score": "churn", "gte": 0}]})
 
 
@@ -260,6 +262,51 @@ def test_another_segment_by_its_level() -> None:
 def test_a_touchpoint_with_a_later_t_is_not_there_yet() -> None:
     assert not ask({"did": "A"}, touch("A", 11), at=10)
     assert ask({"did": "A"}, touch("A", 10), at=10)
+
+
+def second_of(text: str) -> int:
+    return int(parse_utc(text).timestamp())
+
+
+def ask_date(op: str, window: str, value: Any, at: str) -> bool:
+    return ask({"trait": "x", op: window}, at=second_of(at), view={"traits": {"x": value}})
+
+
+def test_within_last_begins_with_the_date_and_within_next_ends_before_it() -> None:
+    last = [
+        ask_date("within_last", "P1D", "2026-03-01", at) for at in ("2026-02-28T23:59:59Z", "2026-03-01", "2026-03-01T23:59:59Z")
+    ]
+    assert (last, ask_date("within_last", "P1D", "2026-03-01", "2026-03-02")) == ([False, True, True], False)
+    ahead = [
+        ask_date("within_next", "P1D", "2026-03-01", at) for at in ("2026-02-27T23:59:59Z", "2026-02-28", "2026-02-28T23:59:59Z")
+    ]
+    assert (ahead, ask_date("within_next", "P1D", "2026-03-01", "2026-03-01")) == ([False, True, True], False)
+
+
+def test_an_anniversary_is_near_from_the_window_before_it_to_the_end_of_its_day() -> None:
+    days = ("2026-05-09T23:59:59Z", "2026-05-10", "2026-05-17", "2026-05-17T23:59:59Z", "2026-05-18")
+    assert [ask_date("anniversary_within", "P7D", "1990-05-17", at) for at in days] == [False, True, True, True, False]
+    assert ask_date("anniversary_within", "P7D", "1990-01-03", "2025-12-30")
+    assert not ask_date("anniversary_within", "P7D", "2026-05-17", "2026-05-17")
+    assert ask_date("anniversary_within", "P7D", "2026-05-17", "2027-05-17")
+
+
+def test_29_february_is_kept_on_the_28th_in_other_years_and_days_are_of_utc() -> None:
+    days = ("2027-02-27T23:59:59Z", "2027-02-28", "2027-03-01", "2028-02-28", "2028-02-29", "2028-03-01")
+    assert [ask_date("anniversary_within", "PT1S", "2004-02-29", at) for at in days] == [True, True, False, False, True, False]
+    assert ask_date("anniversary_within", "PT1S", "1990-05-17T23:30:00-01:00", "2026-05-18T12:00:00Z")
+
+
+@pytest.mark.parametrize("op", ["within_last", "within_next", "anniversary_within"])
+@pytest.mark.parametrize("value", [None, "soon", 20260301, True, ["2026-03-01"], "05-17"])
+def test_what_is_no_date_is_near_nothing(op: str, value: Any) -> None:
+    assert not ask_date(op, "P36500D", value, "2026-03-01")
+
+
+def test_a_touchpoint_counts_while_its_own_date_is_near() -> None:
+    rule = {"did": "A", "where": {"property": "products.*.best_before", "within_next": "P2D"}}
+    bought = touch("A", 0, products=[{"best_before": "1970-01-01"}, {"best_before": "1970-01-04"}])
+    assert [ask(rule, bought, at=day * 86_400) for day in (0, 1, 2, 3)] == [False, True, True, False]
 
 
 def test_a_trait_with_dots_reaches_into_an_object() -> None:

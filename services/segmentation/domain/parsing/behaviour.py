@@ -30,7 +30,7 @@ FIGURES: Final = ("sum", "average", "min", "max")
 SPANS: Final = ("within", "between", "since")
 MAX_PATH: Final = 16
 _BETWEEN_ENDS: Final = 2
-_MAX_STEPS: Final = 20
+MAX_STEPS: Final = 20
 _CURRENCY_LENGTH: Final = 3
 _CONDITION_FORMS: Final = ("all", "any", "not", "property")
 _TOUCH_KEYS: Final = ("did", "where", "channel")
@@ -70,8 +70,8 @@ def parse_sequence(body: Mapping[str, Any], pointer: str, findings: Findings) ->
     before = len(findings.found)
     steps = body["sequence"]
     at = point(pointer, "sequence")
-    if not isinstance(steps, list) or not 1 < len(steps) <= _MAX_STEPS:
-        findings.add(at, f"a list of two to {_MAX_STEPS} steps is expected")
+    if not isinstance(steps, list) or not 1 < len(steps) <= MAX_STEPS:
+        findings.add(at, f"a list of two to {MAX_STEPS} steps is expected")
         return None
     parsed = [_parse_step(step, number, point(at, number), findings) for number, step in enumerate(steps)]
     without = None

@@ -8,9 +8,11 @@ from services.segmentation.domain.findings import Findings, point, suggest
 from services.segmentation.domain.nodes import (
     All,
     Bucket,
+    Computed,
     Consent,
     InSegment,
     Not,
+    OnList,
     Points,
     Rule,
     Score,
@@ -210,10 +212,16 @@ def _parse_bucket(body: Mapping[str, Any], pointer: str, findings: Findings) -> 
     return Bucket(form["salt"], int(from_), int(to))
 
 
-def _parse_later(body: Mapping[str, Any], pointer: str, findings: Findings) -> Rule | None:
-    form = next(key for key in ("list", "computed") if key in body)
-    findings.add(point(pointer, form), f"`{form}` comes with a later version")
-    return None
+def _parse_computed(body: Mapping[str, Any], pointer: str, findings: Findings) -> Rule | None:
+    name = _want_name(body, "computed", pointer, findings)
+    test = parse_test(body, pointer, findings, besides=("computed",))
+    return Computed(name, test) if name and test else None
+
+
+def _parse_list(body: Mapping[str, Any], pointer: str, findings: Findings) -> Rule | None:
+    _refuse_others(body, ("list",), pointer, findings)
+    name = _want_name(body, "list", pointer, findings)
+    return OnList(name) if name else None
 
 
 _LEAVES: Final[Mapping[str, Callable[[Mapping[str, Any], str, Findings], Rule | None]]] = MappingProxyType(
@@ -223,12 +231,12 @@ _LEAVES: Final[Mapping[str, Callable[[Mapping[str, Any], str, Findings], Rule | 
         "did": parse_did,
         "sequence": parse_sequence,
         "segment": _parse_segment,
-        "list": _parse_later,
+        "list": _parse_list,
         "consent": _parse_consent,
         "stage": _parse_stage,
         "tier": _parse_tier,
         "points": _parse_points,
-        "computed": _parse_later,
+        "computed": _parse_computed,
         "score": _parse_score,
         "bucket": _parse_bucket,
     }

@@ -12,7 +12,7 @@ from services.segmentation.domain.values import OPS, ORDER_OPS, RELATIVE_OPS, Js
 
 _MICROSECOND: Final = timedelta(microseconds=1)
 LONGEST_WINDOW_US: Final = timedelta(days=36_525) // _MICROSECOND
-_MOST_VALUES: Final = 1_000
+MOST_VALUES: Final = 1_000
 NUMBER_OPS: Final = ("eq", "ne", "in", "not_in", *ORDER_OPS)
 
 
@@ -20,9 +20,6 @@ def parse_test(body: Mapping[str, Any], pointer: str, findings: Findings, *, bes
     """The one operator of a condition; `besides` are the keys that belong to the condition itself."""
     ops = [key for key in body if key not in besides]
     for key in ops:
-        if key in RELATIVE_OPS:
-            findings.add(point(pointer, key), f"`{key}` changes as time passes; that comes with a later version", "needs_time")
-            return None
         if key not in OPS:
             findings.add(point(pointer, key), f"unknown operator `{key}`{suggest(key, OPS)} One of {', '.join(OPS)} is expected.")
             return None
@@ -30,6 +27,9 @@ def parse_test(body: Mapping[str, Any], pointer: str, findings: Findings, *, bes
         findings.add(pointer, f"exactly one operator is expected, not {len(ops)}; put several conditions into `all`")
         return None
     op, value = ops[0], body[ops[0]]
+    if op in RELATIVE_OPS:
+        window_us = parse_window(value, point(pointer, op), findings)
+        return Comparison(op, window_us) if window_us else None
     problem = _VALUE_RULES[op](value)
     if problem:
         findings.add(point(pointer, op), problem)
@@ -84,8 +84,8 @@ def _want_something(value: Json) -> str | None:
 
 
 def _want_list(value: Json) -> str | None:
-    if isinstance(value, list) and len(value) > _MOST_VALUES:
-        return f"at most {_MOST_VALUES} values can be listed"  # each is compared with, for each profile
+    if isinstance(value, list) and len(value) > MOST_VALUES:
+        return f"at most {MOST_VALUES} values can be listed"  # each is compared with, for each profile
     if isinstance(value, list) and value and not any(item is None for item in value):
         return None
     return "a list of at least one value is expected"
