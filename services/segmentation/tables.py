@@ -87,7 +87,7 @@ EDGES = sa.Table(
     sa.Column("cause", sa.Text, nullable=False),
 )
 sa.Index("ix_edges_segment_id_at_us", EDGES.c.segment_id, EDGES.c.at_us)
-# A part of a profile's view since an instant. Nothing moves when profiles merge or split (docs/decisions/0010).
+# A part of a profile's view since an instant. Nothing moves when profiles merge or split (docs/decisions/0012).
 VIEW_VALUES = sa.Table(
     "view_values",
     METADATA,

@@ -1,4 +1,4 @@
-"""Keep how values of the view were at every instant, so that rules can be asked about the past (docs/decisions/0010)."""
+"""Keep how values of the view were at every instant, so that rules can be asked about the past (docs/decisions/0012)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
