@@ -1,6 +1,6 @@
 """What callers of the segmentation API are told."""
 
-from libs.kit.errors import Conflict, Invalid, NotFound, PreconditionFailed
+from libs.kit.errors import Conflict, Invalid, NotFound, PreconditionFailed, TooManyRequests
 
 
 class SegmentNotFound(NotFound):
@@ -11,6 +11,11 @@ class SegmentNotFound(NotFound):
 class SegmentExists(Conflict):
     code = "segment_exists"
     title = "A segment with this id exists"
+
+
+class SegmentIdReserved(Invalid):
+    code = "segment_id_reserved"
+    title = "The id has another meaning in addresses"
 
 
 class SegmentInUse(Conflict):
@@ -41,3 +46,8 @@ class PastNotKept(Invalid):
 class VersionConflict(PreconditionFailed):
     code = "version_conflict"
     title = "The segment was changed meanwhile"
+
+
+class TooManyStreams(TooManyRequests):
+    code = "too_many_streams"
+    title = "Too many streams at once"

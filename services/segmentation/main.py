@@ -20,7 +20,13 @@ from libs.messaging.kafka_source import KafkaSource
 from libs.messaging.policy import ConsumerPolicy
 from libs.subscriber import Arrivals
 from services.segmentation.adapters.progress import ConsumedProgress
-from services.segmentation.api import ApiDeps, build_memberships_router, build_page_router, build_segments_router
+from services.segmentation.api import (
+    ApiDeps,
+    build_members_router,
+    build_memberships_router,
+    build_page_router,
+    build_segments_router,
+)
 from services.segmentation.consumer import GROUP, Fills, TimerLoop, build_handlers
 from services.segmentation.handlers.context import Registries, Segmentation
 from services.segmentation.settings import Settings
@@ -103,7 +109,9 @@ def create_app(deps: Deps) -> FastAPI:
         preview_source=PostgresProfilePages(),
         trait_names=load_trait_names,
         preview_max_profiles=deps.settings.preview_max_profiles,
+        longest_stream_s=deps.settings.longest_stream_s,
     )
+    app.include_router(build_members_router(api))
     app.include_router(build_segments_router(api))
     app.include_router(build_memberships_router(api))
     app.include_router(

@@ -128,8 +128,12 @@ class Memberships(Protocol):
         """Profiles with a timer that is due, the longest due first. `due_us`: by partition, up to when timers may fire."""
         ...
 
-    async def load_members(self, tx: Tx, segment_id: str, after: UUID | None, limit: int) -> list[tuple[UUID, int]]:
-        """(profile, since in microseconds) by profile id. Never a profile that was absorbed."""
+    async def load_members(
+        self, tx: Tx, segment_id: str, after: UUID | None, limit: int, *, since_us: int | None = None
+    ) -> list[tuple[UUID, int]]:
+        """(profile, since in microseconds) by profile id; with `since_us` those who entered later than that. Never a profile
+        that was absorbed.
+        """
         ...
 
 

@@ -21,3 +21,5 @@ class Settings(ServiceSettings):
     timer_batch_profiles: int = Field(default=500, ge=1, le=5_000)
     preview_max_profiles: int = Field(default=100_000, ge=1)
     """Beyond so many known profiles a preview judges a stable part of about this size and says that it estimates."""
+    longest_stream_s: float = Field(default=3600.0, gt=0)
+    """How long an export may take; its reader goes on with `after` behind the last line."""

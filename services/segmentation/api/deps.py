@@ -8,12 +8,17 @@ from fastapi import Query, Response
 
 from libs.durable.jobs import Jobs
 from libs.identity import IdentityKey
+from libs.kit.auth import Principal
 from libs.kit.db import Database, Tx
+from libs.kit.http import requires
 from libs.subscriber import OUTCOME_HEADER, Arrivals, resolve_ref
 from libs.subscriber.waiting import MAX_WAIT_MS
+from services.segmentation.errors import SegmentNotFound
 from services.segmentation.handlers.context import Segmentation
-from services.segmentation.ports import PreviewSource, TraitNames
+from services.segmentation.ports import Definition, PreviewSource, TraitNames
 
+Reader = Annotated[Principal, requires("segments:read")]
+Writer = Annotated[Principal, requires("segments:write")]
 WaitFor = Annotated[UUID | None, Query(description="A touchpoint id: answer once its effects are in.")]
 WaitMs = Annotated[int, Query(ge=0, le=MAX_WAIT_MS)]
 Limit = Annotated[int, Query(ge=1, le=500)]
@@ -30,6 +35,7 @@ class ApiDeps:
     preview_source: PreviewSource
     trait_names: TraitNames
     preview_max_profiles: int
+    longest_stream_s: float
 
 
 async def await_touchpoint(deps: ApiDeps, response: Response, touchpoint_id: UUID | None, wait_ms: int) -> None:
@@ -44,3 +50,11 @@ async def resolve(tx: Tx, ref: str, deps: ApiDeps, response: Response, *, locati
     if resolved.asked_id is not None:
         response.headers["Content-Location"] = location.format(id=resolved.profile_id)
     return resolved.profile_id
+
+
+async def find_segment(tx: Tx, segment_id: str, deps: ApiDeps) -> Definition:
+    """Raises SegmentNotFound."""
+    definition = await deps.seg.definitions.find(tx, segment_id) if "\0" not in segment_id else None
+    if definition is None:
+        raise SegmentNotFound(f"There is no segment {segment_id}.")
+    return definition

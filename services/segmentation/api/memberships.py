@@ -1,14 +1,12 @@
 """`/v1/memberships/{ref}`: which segments somebody is in."""
 
-from typing import Annotated, Any
+from typing import Any
 
 from fastapi import APIRouter, Response
 
-from libs.kit.auth import Principal
 from libs.kit.errors import FieldError
-from libs.kit.http import requires
 from libs.kit.times import format_utc, from_micros
-from services.segmentation.api.deps import ApiDeps, WaitFor, WaitMs, await_touchpoint, resolve
+from services.segmentation.api.deps import ApiDeps, Reader, WaitFor, WaitMs, await_touchpoint, resolve
 from services.segmentation.errors import PastNotKept
 from services.segmentation.store.reading import load_memberships_of
 
@@ -20,7 +18,7 @@ def build_memberships_router(deps: ApiDeps) -> APIRouter:
     async def read_memberships(
         ref: str,
         response: Response,
-        _: Annotated[Principal, requires("segments:read")],
+        _: Reader,
         at: str | None = None,
         wait_for: WaitFor = None,
         wait_ms: WaitMs = 2000,

@@ -108,13 +108,16 @@ class PostgresMemberships:
         )
         return sorted({row[0] for row in rows})
 
-    async def load_members(self, tx: Tx, segment_id: str, after: UUID | None, limit: int) -> list[tuple[UUID, int]]:
+    async def load_members(
+        self, tx: Tx, segment_id: str, after: UUID | None, limit: int, *, since_us: int | None = None
+    ) -> list[tuple[UUID, int]]:
         rows = await tx.fetch(
             "SELECT m.profile_id, m.since_us FROM memberships m JOIN sub_profiles p USING (profile_id)"
             " WHERE m.segment_id = $1 AND m.is_member AND p.absorbed_into IS NULL AND ($2::uuid IS NULL OR m.profile_id > $2)"
-            " ORDER BY m.profile_id LIMIT $3",
+            " AND ($4::bigint IS NULL OR m.since_us > $4) ORDER BY m.profile_id LIMIT $3",
             segment_id,
             after,
             limit,
+            since_us,
         )
         return [(row[0], row[1]) for row in rows]

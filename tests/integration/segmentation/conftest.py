@@ -6,25 +6,37 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import httpx
 import pytest
 
-from libs.durable.jobs import JobRunner, PostgresJobs
+from libs.durable.jobs import JobRunner, PostgresJobs, jobs_router
 from libs.events.envelope import Incoming, Outgoing
 from libs.events.profiles import ProfileChanged
 from libs.events.segments import SegmentMembershipChanged
 from libs.events.touchpoints import TouchpointRecorded
+from libs.kit.auth import FixedAccess, Principal
 from libs.kit.clock import FakeClock
 from libs.kit.db import Database, Tx
+from libs.kit.health import Health
+from libs.kit.http import create_app
 from libs.kit.ids import build_id_factory
 from libs.messaging.ports import StagedId, TopicPartition
 from libs.subscriber import Arrivals
 from services.segmentation.adapters.progress import ConsumedProgress
+from services.segmentation.api import (
+    ApiDeps,
+    build_members_router,
+    build_memberships_router,
+    build_page_router,
+    build_segments_router,
+)
 from services.segmentation.consumer import Fills, TimerLoop, build_handlers
 from services.segmentation.handlers.context import Registries, Segmentation
 from services.segmentation.handlers.define_segments import Wanted, change_segment, create_segment, delete_segment
 from services.segmentation.ports import Definition
 from services.segmentation.store import PostgresBehaviours, PostgresDefinitions, PostgresMemberships, PostgresProfilePages
-from tests.builders.changes import NOON, make_change, read_events, to_record
+from services.segmentation.store.reading import load_trait_names
+from tests.builders.changes import KEY, NOON, make_change, read_events, to_record
 from tests.support.databases import run_apart
 from tests.support.services import open_schema
 
@@ -160,6 +172,40 @@ async def world(segmentation_dsn: str) -> AsyncIterator[World]:
         await tx.execute(f"TRUNCATE {TABLES}")
     yield World(database)
     await database.close()
+
+
+@pytest.fixture
+async def api(world: World) -> AsyncIterator[httpx.AsyncClient]:
+    principals = {
+        "staff": Principal("staff", frozenset({"*"})),
+        "reader": Principal("reader", frozenset({"segments:read"})),
+    }
+    app = create_app(
+        service="segmentation",
+        title="t",
+        description="d",
+        health=Health(),
+        access=FixedAccess(principals=principals),
+        clock=world.clock,
+    )
+    deps = ApiDeps(
+        database=world.database,
+        seg=world.seg,
+        jobs=world.jobs,
+        arrivals=world.arrivals,
+        identity_key=KEY,
+        preview_source=PostgresProfilePages(),
+        trait_names=load_trait_names,
+        preview_max_profiles=1000,
+        longest_stream_s=60,
+    )
+    for build in (build_members_router, build_segments_router, build_memberships_router, build_page_router):
+        app.include_router(build(deps))
+    app.include_router(jobs_router(world.database, clock=world.clock, read_scope="segments:read", write_scope="segments:write"))
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://t", headers={"Authorization": "Bearer staff"}) as client:
+        yield client
+    await world.arrivals.close()
 
 
 class Customer:
