@@ -1,14 +1,14 @@
 """Composition root of segmentation: `python -m services.segmentation.main api | worker | all`."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
 from fastapi import FastAPI
 
-from libs.durable.jobs import JobRunner, PostgresJobs, jobs_router
+from libs.durable.jobs import JobFunction, JobRunner, PostgresJobs, jobs_router
 from libs.durable.outbox import PostgresOutbox
 from libs.durable.runtime import Runtime, open_runtime
 from libs.durable.upkeep import purge_keys_regularly
@@ -26,8 +26,9 @@ from services.segmentation.api import (
     build_memberships_router,
     build_page_router,
     build_segments_router,
+    build_work_router,
 )
-from services.segmentation.consumer import GROUP, Fills, TimerLoop, build_handlers
+from services.segmentation.consumer import GROUP, Checks, Fills, TimerLoop, build_handlers
 from services.segmentation.handlers.context import Registries, Segmentation
 from services.segmentation.settings import Settings
 from services.segmentation.store import PostgresBehaviours, PostgresDefinitions, PostgresMemberships, PostgresProfilePages
@@ -45,7 +46,8 @@ class Deps:
     arrivals: Arrivals
     consumer: BatchConsumer
     timers: TimerLoop
-    jobs: JobRunner
+    fills: JobRunner
+    checks: JobRunner
 
 
 @asynccontextmanager
@@ -68,7 +70,20 @@ async def build(settings: Settings) -> AsyncIterator[Deps]:
         timers = TimerLoop(runtime.database, outbox, seg, progress, settings.timer_poll_ms / 1000, settings.timer_batch_profiles)
         runtime.health.add("consumer", consumer.check_ready)
         try:
-            yield Deps(settings, runtime, outbox, seg, arrivals, consumer, timers, _build_jobs(settings, runtime, outbox, seg))
+            fills = Fills(runtime.database, outbox, seg, PostgresProfilePages(), settings.fill_chunk_profiles)
+            checks = Checks(runtime.database, seg, PostgresProfilePages())
+            # Two queues: nobody waits for members because everything is being compared.
+            yield Deps(
+                settings,
+                runtime,
+                outbox,
+                seg,
+                arrivals,
+                consumer,
+                timers,
+                _build_runner(settings, runtime, fills.kinds()),
+                _build_runner(settings, runtime, checks.kinds()),
+            )
         finally:
             await arrivals.close()
 
@@ -85,9 +100,8 @@ def build_segmentation(settings: Settings, runtime: Runtime) -> Segmentation:
     )
 
 
-def _build_jobs(settings: Settings, runtime: Runtime, outbox: PostgresOutbox, seg: Segmentation) -> JobRunner:
-    fills = Fills(runtime.database, outbox, seg, PostgresProfilePages(), settings.fill_chunk_profiles)
-    return JobRunner(runtime.database, fills.kinds(), clock=runtime.clock, poll_s=settings.job_poll_ms / 1000)
+def _build_runner(settings: Settings, runtime: Runtime, kinds: Mapping[str, JobFunction]) -> JobRunner:
+    return JobRunner(runtime.database, kinds, clock=runtime.clock, poll_s=settings.job_poll_ms / 1000)
 
 
 def create_app(deps: Deps) -> FastAPI:
@@ -111,9 +125,9 @@ def create_app(deps: Deps) -> FastAPI:
         preview_max_profiles=deps.settings.preview_max_profiles,
         longest_stream_s=deps.settings.longest_stream_s,
     )
-    app.include_router(build_members_router(api))
-    app.include_router(build_segments_router(api))
-    app.include_router(build_memberships_router(api))
+    # Words of the addresses (`/overlap`) stand before `/{segment_id}`.
+    for build_router in (build_members_router, build_work_router, build_segments_router, build_memberships_router):
+        app.include_router(build_router(api))
     app.include_router(
         jobs_router(runtime.database, clock=runtime.clock, read_scope="segments:read", write_scope="segments:write")
     )
@@ -122,9 +136,9 @@ def create_app(deps: Deps) -> FastAPI:
 
 
 async def run_worker(deps: Deps, stop: asyncio.Event) -> None:
-    """Follow profile changes, the clock and the queue of jobs. Where one of them ends, the others are stopped, too."""
+    """Follow profile changes, the clock and the queues of jobs. Where one of them ends, the others are stopped, too."""
     ended = asyncio.Event()
-    parts = [asyncio.create_task(part.run(ended)) for part in (deps.consumer, deps.timers, deps.jobs)]
+    parts = [asyncio.create_task(part.run(ended)) for part in (deps.consumer, deps.timers, deps.fills, deps.checks)]
     parts.append(asyncio.create_task(purge_keys_regularly(deps.runtime.database, deps.runtime.clock, ended)))
     stopping = asyncio.create_task(stop.wait())
     try:

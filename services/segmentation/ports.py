@@ -128,6 +128,10 @@ class Memberships(Protocol):
         """Profiles with a timer that is due, the longest due first. `due_us`: by partition, up to when timers may fire."""
         ...
 
+    async def find_torn(self, tx: Tx, profile_ids: Collection[UUID], segment_ids: Collection[str]) -> list[tuple[str, UUID]]:
+        """(segment, profile) whose edges don't count up from 1 to the level, or end at another instant than it."""
+        ...
+
     async def load_members(
         self, tx: Tx, segment_id: str, after: UUID | None, limit: int, *, since_us: int | None = None
     ) -> list[tuple[UUID, int]]:

@@ -5,5 +5,13 @@ from services.segmentation.api.members import build_members_router
 from services.segmentation.api.memberships import build_memberships_router
 from services.segmentation.api.page import build_page_router
 from services.segmentation.api.segments import build_segments_router
+from services.segmentation.api.work import build_work_router
 
-__all__ = ["ApiDeps", "build_members_router", "build_memberships_router", "build_page_router", "build_segments_router"]
+__all__ = [
+    "ApiDeps",
+    "build_members_router",
+    "build_memberships_router",
+    "build_page_router",
+    "build_segments_router",
+    "build_work_router",
+]

@@ -108,6 +108,19 @@ class PostgresMemberships:
         )
         return sorted({row[0] for row in rows})
 
+    async def find_torn(self, tx: Tx, profile_ids: Collection[UUID], segment_ids: Collection[str]) -> list[tuple[str, UUID]]:
+        rows = await tx.fetch(
+            "SELECT segment_id, profile_id FROM (SELECT segment_id, profile_id, count(*) AS edges, max(seq) AS seq,"
+            " (array_agg(at_us ORDER BY seq DESC))[1] AS at_us FROM edges"
+            " WHERE profile_id = ANY($1::uuid[]) AND segment_id = ANY($2::text[]) GROUP BY 1, 2) AS e"
+            " FULL JOIN (SELECT segment_id, profile_id, seq, since_us FROM memberships"
+            " WHERE profile_id = ANY($1::uuid[]) AND segment_id = ANY($2::text[])) AS m USING (segment_id, profile_id)"
+            " WHERE (e.edges, e.seq, e.at_us) IS DISTINCT FROM (m.seq, m.seq, m.since_us) ORDER BY 1, 2",
+            list(profile_ids),
+            list(segment_ids),
+        )
+        return [(row[0], row[1]) for row in rows]
+
     async def load_members(
         self, tx: Tx, segment_id: str, after: UUID | None, limit: int, *, since_us: int | None = None
     ) -> list[tuple[UUID, int]]:

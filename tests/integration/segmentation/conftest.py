@@ -29,10 +29,12 @@ from services.segmentation.api import (
     build_memberships_router,
     build_page_router,
     build_segments_router,
+    build_work_router,
 )
-from services.segmentation.consumer import Fills, TimerLoop, build_handlers
+from services.segmentation.consumer import Checks, Fills, TimerLoop, build_handlers
 from services.segmentation.handlers.context import Registries, Segmentation
 from services.segmentation.handlers.define_segments import Wanted, change_segment, create_segment, delete_segment
+from services.segmentation.handlers.verify_segments import Verdict, verify_memberships
 from services.segmentation.ports import Definition
 from services.segmentation.store import PostgresBehaviours, PostgresDefinitions, PostgresMemberships, PostgresProfilePages
 from services.segmentation.store.reading import load_trait_names
@@ -124,9 +126,12 @@ class World:
         async with self.database.transaction() as tx:
             await delete_segment(tx, id_, self.seg, self.jobs)
 
-    def make_runner(self, chunk: int = 3) -> JobRunner:
+    def make_runner(self, chunk: int = 3, kinds: Sequence[str] = ()) -> JobRunner:
+        """Of all kinds of jobs, or only some."""
         fills = Fills(self.database, self.outbox, self.seg, PostgresProfilePages(), chunk)
-        return JobRunner(self.database, fills.kinds(), clock=self.clock)
+        checks = Checks(self.database, self.seg, PostgresProfilePages())
+        known = {**fills.kinds(), **checks.kinds()}
+        return JobRunner(self.database, {kind: known[kind] for kind in kinds or known}, clock=self.clock)
 
     async def run_jobs(self, chunk: int = 3) -> list[Any]:
         """All that wait; what they tell."""
@@ -143,6 +148,11 @@ class World:
         while await loop.fire_due():
             pass
         return read_events(self.outbox.published[before:])
+
+    async def verify(self) -> Verdict:
+        """Everything stored against what the rules say."""
+        async with self.database.snapshot() as snapshot:
+            return await verify_memberships(snapshot, self.seg, PostgresProfilePages())
 
     async def members(self, segment_id: str) -> set[UUID]:
         async with self.database.connection() as connection:
@@ -199,7 +209,7 @@ async def api(world: World) -> AsyncIterator[httpx.AsyncClient]:
         preview_max_profiles=1000,
         longest_stream_s=60,
     )
-    for build in (build_members_router, build_segments_router, build_memberships_router, build_page_router):
+    for build in (build_members_router, build_work_router, build_segments_router, build_memberships_router, build_page_router):
         app.include_router(build(deps))
     app.include_router(jobs_router(world.database, clock=world.clock, read_scope="segments:read", write_scope="segments:write"))
     transport = httpx.ASGITransport(app)
