@@ -69,9 +69,9 @@ async def resolve(tx: Tx, ref: str, deps: ApiDeps, response: Response, *, locati
     return resolved.profile_id
 
 
-async def find_segment(tx: Tx, segment_id: str, deps: ApiDeps) -> Definition:
+async def find_segment(tx: Tx, segment_id: str, deps: ApiDeps, *, even_deleted: bool = False) -> Definition:
     """Raises SegmentNotFound."""
-    definition = await deps.seg.definitions.find(tx, segment_id) if "\0" not in segment_id else None
+    definition = await deps.seg.definitions.find(tx, segment_id, even_deleted=even_deleted) if "\0" not in segment_id else None
     if definition is None:
         raise SegmentNotFound(f"There is no segment {segment_id}.")
     return definition

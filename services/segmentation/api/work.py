@@ -5,6 +5,7 @@ from fastapi.responses import JSONResponse
 
 from libs.durable.jobs import job_accepted
 from services.segmentation.api.deps import ACCEPTED, ApiDeps, Writer, find_segment
+from services.segmentation.errors import SegmentNotFound
 from services.segmentation.handlers.verify_segments import VERIFY
 
 
@@ -21,7 +22,26 @@ def build_work_router(deps: ApiDeps) -> APIRouter:
         """The same by one segment."""
         return await _queue_check(deps, segment_id)
 
+    @router.post("/{segment_id}/resume", status_code=202, responses=ACCEPTED)
+    async def resume(segment_id: str, _: Writer) -> JSONResponse:
+        """Go on with a back-fill that was cancelled or failed, exactly where it stopped; what changed meanwhile is in already.
+
+        So, too, with telling the members of a deleted segment that they exited. One that runs or is through stays as it is.
+        """
+        return await _resume(deps, segment_id)
+
     return router
+
+
+async def _resume(deps: ApiDeps, segment_id: str) -> JSONResponse:
+    async with deps.database.transaction() as tx:
+        definition = await find_segment(tx, segment_id, deps, even_deleted=True)
+        job = await deps.jobs.get(tx, definition.job_id)
+        if job is not None and job.state != "succeeded":
+            job = await deps.jobs.requeue(tx, job.id)
+    if job is None:
+        raise SegmentNotFound(f"There is no back-fill of {segment_id}.")
+    return job_accepted(job)
 
 
 async def _queue_check(deps: ApiDeps, segment_id: str | None) -> JSONResponse:

@@ -1,6 +1,6 @@
 """Segmentation on the real database, without a broker: polls are handed to its handler, what it would publish is kept."""
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -72,6 +72,21 @@ class AllPartitions:
         return frozenset(TopicPartition("profile-changes", number) for number in range(PARTITIONS))
 
 
+Meanwhile = Callable[[], Awaitable[None]]
+
+
+class InterruptedPages(PostgresProfilePages):
+    """Before each page something happens, while the chunk's transaction is open but holds no lock yet."""
+
+    def __init__(self, between: Meanwhile | None) -> None:
+        self._between = between
+
+    async def load_known_ids(self, tx: Tx, after: UUID | None, limit: int) -> list[UUID]:
+        if self._between is not None:
+            await self._between()
+        return await super().load_known_ids(tx, after, limit)
+
+
 class World:
     """The service's handlers with everything they need, and short words for what tests do with them."""
 
@@ -126,9 +141,9 @@ class World:
         async with self.database.transaction() as tx:
             await delete_segment(tx, id_, self.seg, self.jobs)
 
-    def make_runner(self, chunk: int = 3, kinds: Sequence[str] = ()) -> JobRunner:
-        """Of all kinds of jobs, or only some."""
-        fills = Fills(self.database, self.outbox, self.seg, PostgresProfilePages(), chunk)
+    def make_runner(self, chunk: int = 3, kinds: Sequence[str] = (), between: Meanwhile | None = None) -> JobRunner:
+        """Of all kinds of jobs, or only some. `between`: what happens before each chunk of a back-fill."""
+        fills = Fills(self.database, self.outbox, self.seg, InterruptedPages(between), chunk)
         checks = Checks(self.database, self.seg, PostgresProfilePages())
         known = {**fills.kinds(), **checks.kinds()}
         return JobRunner(self.database, {kind: known[kind] for kind in kinds or known}, clock=self.clock)
