@@ -48,6 +48,21 @@ class VersionConflict(PreconditionFailed):
     title = "The segment was changed meanwhile"
 
 
+class TooManyWebhooks(Conflict):
+    code = "too_many_webhooks"
+    title = "There are as many webhooks as there may be"
+
+
+class WebhookNotFound(NotFound):
+    code = "webhook_not_found"
+    title = "No such webhook"
+
+
+class WebhookUrlRefused(Invalid):
+    code = "webhook_url_refused"
+    title = "Nothing is sent to this address"
+
+
 class TooManyStreams(TooManyRequests):
     code = "too_many_streams"
     title = "Too many streams at once"

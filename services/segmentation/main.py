@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 
 from fastapi import FastAPI
@@ -11,7 +12,8 @@ from fastapi import FastAPI
 from libs.durable.jobs import JobFunction, JobRunner, PostgresJobs, jobs_router
 from libs.durable.outbox import PostgresOutbox
 from libs.durable.runtime import Runtime, open_runtime
-from libs.durable.upkeep import purge_keys_regularly
+from libs.durable.upkeep import PURGE_EVERY_S, purge_keys_regularly, repeat
+from libs.durable.webhooks import PostgresWebhooks, WebhookClient, WebhookLane
 from libs.kit.http import create_app as create_kit_app
 from libs.kit.process import exit_with, run_from_command_line
 from libs.messaging.admin import consumer_lag
@@ -26,6 +28,7 @@ from services.segmentation.api import (
     build_memberships_router,
     build_page_router,
     build_segments_router,
+    build_webhooks_router,
     build_work_router,
 )
 from services.segmentation.consumer import GROUP, Checks, Fills, TimerLoop, build_handlers
@@ -48,11 +51,12 @@ class Deps:
     timers: TimerLoop
     fills: JobRunner
     checks: JobRunner
+    webhooks: WebhookLane
 
 
 @asynccontextmanager
 async def build(settings: Settings) -> AsyncIterator[Deps]:
-    async with open_runtime(settings, service=GROUP) as runtime:
+    async with open_runtime(settings, service=GROUP) as runtime, _build_client(settings) as client:
         outbox = PostgresOutbox(runtime.database, runtime.publisher, new_id=runtime.new_id)
         seg = build_segmentation(settings, runtime)
         arrivals = Arrivals(runtime.database, runtime.clock)
@@ -83,6 +87,7 @@ async def build(settings: Settings) -> AsyncIterator[Deps]:
                 timers,
                 _build_runner(settings, runtime, fills.kinds()),
                 _build_runner(settings, runtime, checks.kinds()),
+                _build_webhooks(settings, runtime, client),
             )
         finally:
             await arrivals.close()
@@ -102,6 +107,22 @@ def build_segmentation(settings: Settings, runtime: Runtime) -> Segmentation:
 
 def _build_runner(settings: Settings, runtime: Runtime, kinds: Mapping[str, JobFunction]) -> JobRunner:
     return JobRunner(runtime.database, kinds, clock=runtime.clock, poll_s=settings.job_poll_ms / 1000)
+
+
+def _build_client(settings: Settings) -> WebhookClient:
+    return WebhookClient(allow_private=settings.webhook_allow_private, timeout_s=settings.webhook_timeout_s)
+
+
+def _build_webhooks(settings: Settings, runtime: Runtime, client: WebhookClient) -> WebhookLane:
+    return WebhookLane(
+        runtime.database,
+        runtime.clock,
+        PostgresWebhooks(),
+        client,
+        poll_s=settings.webhook_poll_ms / 1000,
+        disable_after=timedelta(hours=settings.webhook_disable_after_h),
+        keep=timedelta(days=settings.webhook_keep_days),
+    )
 
 
 def create_app(deps: Deps) -> FastAPI:
@@ -124,9 +145,16 @@ def create_app(deps: Deps) -> FastAPI:
         trait_names=load_trait_names,
         preview_max_profiles=deps.settings.preview_max_profiles,
         longest_stream_s=deps.settings.longest_stream_s,
+        allow_private_webhooks=deps.settings.webhook_allow_private,
     )
     # Words of the addresses (`/overlap`) stand before `/{segment_id}`.
-    for build_router in (build_members_router, build_work_router, build_segments_router, build_memberships_router):
+    for build_router in (
+        build_members_router,
+        build_work_router,
+        build_segments_router,
+        build_memberships_router,
+        build_webhooks_router,
+    ):
         app.include_router(build_router(api))
     app.include_router(
         jobs_router(runtime.database, clock=runtime.clock, read_scope="segments:read", write_scope="segments:write")
@@ -136,10 +164,13 @@ def create_app(deps: Deps) -> FastAPI:
 
 
 async def run_worker(deps: Deps, stop: asyncio.Event) -> None:
-    """Follow profile changes, the clock and the queues of jobs. Where one of them ends, the others are stopped, too."""
+    """Follow profile changes, the clock, and the queues of jobs and webhooks. Where one ends, the others are stopped."""
     ended = asyncio.Event()
-    parts = [asyncio.create_task(part.run(ended)) for part in (deps.consumer, deps.timers, deps.fills, deps.checks)]
+    parts = [
+        asyncio.create_task(part.run(ended)) for part in (deps.consumer, deps.timers, deps.fills, deps.checks, deps.webhooks)
+    ]
     parts.append(asyncio.create_task(purge_keys_regularly(deps.runtime.database, deps.runtime.clock, ended)))
+    parts.append(asyncio.create_task(repeat(deps.webhooks.purge, PURGE_EVERY_S, ended)))
     stopping = asyncio.create_task(stop.wait())
     try:
         await asyncio.wait([stopping, *parts], return_when=asyncio.FIRST_COMPLETED)

@@ -6,6 +6,7 @@ from sqlalchemy.dialects.postgresql import BYTEA, TIMESTAMP, UUID
 from libs.durable.idempotency import idempotency_tables
 from libs.durable.jobs import jobs_tables
 from libs.durable.outbox import outbox_tables
+from libs.durable.webhooks import webhooks_tables
 from libs.kit.db import build_metadata
 from libs.subscriber.tables import subscriber_tables
 
@@ -15,6 +16,7 @@ subscriber_tables(METADATA)
 outbox_tables(METADATA)
 idempotency_tables(METADATA)
 jobs_tables(METADATA)
+webhooks_tables(METADATA)
 
 SEGMENTS = sa.Table(
     "segments",

@@ -5,6 +5,7 @@ from services.segmentation.api.members import build_members_router
 from services.segmentation.api.memberships import build_memberships_router
 from services.segmentation.api.page import build_page_router
 from services.segmentation.api.segments import build_segments_router
+from services.segmentation.api.webhooks import build_webhooks_router
 from services.segmentation.api.work import build_work_router
 
 __all__ = [
@@ -13,5 +14,6 @@ __all__ = [
     "build_memberships_router",
     "build_page_router",
     "build_segments_router",
+    "build_webhooks_router",
     "build_work_router",
 ]

@@ -53,6 +53,7 @@ class ApiDeps:
     trait_names: TraitNames
     preview_max_profiles: int
     longest_stream_s: float
+    allow_private_webhooks: bool
 
 
 async def await_touchpoint(deps: ApiDeps, response: Response, touchpoint_id: UUID | None, wait_ms: int) -> None:

@@ -29,6 +29,7 @@ from services.segmentation.api import (
     build_memberships_router,
     build_page_router,
     build_segments_router,
+    build_webhooks_router,
     build_work_router,
 )
 from services.segmentation.consumer import Checks, Fills, TimerLoop, build_handlers
@@ -44,7 +45,7 @@ from tests.support.services import open_schema
 
 TABLES = (
     "segments, segment_versions, behaviours, behaviour_names, memberships, edges, timers, jobs, idempotency_keys,"
-    " sub_touchpoints, sub_fragments, sub_profiles, sub_dead"
+    " webhook_endpoints, webhook_deliveries, sub_touchpoints, sub_fragments, sub_profiles, sub_dead"
 )
 PARTITIONS = 6
 
@@ -223,8 +224,16 @@ async def api(world: World) -> AsyncIterator[httpx.AsyncClient]:
         trait_names=load_trait_names,
         preview_max_profiles=1000,
         longest_stream_s=60,
+        allow_private_webhooks=True,
     )
-    for build in (build_members_router, build_work_router, build_segments_router, build_memberships_router, build_page_router):
+    for build in (
+        build_members_router,
+        build_work_router,
+        build_segments_router,
+        build_memberships_router,
+        build_page_router,
+        build_webhooks_router,
+    ):
         app.include_router(build(deps))
     app.include_router(jobs_router(world.database, clock=world.clock, read_scope="segments:read", write_scope="segments:write"))
     transport = httpx.ASGITransport(app)
