@@ -1,6 +1,6 @@
 """What callers of the segmentation API are told."""
 
-from libs.kit.errors import Conflict, Invalid, NotFound, PreconditionFailed, TooManyRequests
+from libs.kit.errors import Conflict, Invalid, NotFound, PreconditionFailed, TooManyRequests, Unavailable
 
 
 class SegmentNotFound(NotFound):
@@ -61,6 +61,26 @@ class WebhookNotFound(NotFound):
 class WebhookUrlRefused(Invalid):
     code = "webhook_url_refused"
     title = "Nothing is sent to this address"
+
+
+class ExportNotFound(NotFound):
+    code = "export_not_found"
+    title = "No such export"
+
+
+class ExportFailed(Conflict):
+    code = "export_failed"
+    title = "The members can't be written"
+
+
+class ExportTooLarge(Conflict):
+    code = "export_too_large"
+    title = "There are too many members to post"
+
+
+class ExportNotTaken(Unavailable):
+    code = "export_not_taken"
+    title = "The receiver didn't take the members"
 
 
 class TooManyStreams(TooManyRequests):

@@ -24,6 +24,7 @@ from libs.subscriber import Arrivals
 from services.segmentation.adapters.progress import ConsumedProgress
 from services.segmentation.api import (
     ApiDeps,
+    build_exports_router,
     build_members_router,
     build_memberships_router,
     build_page_router,
@@ -31,7 +32,7 @@ from services.segmentation.api import (
     build_webhooks_router,
     build_work_router,
 )
-from services.segmentation.consumer import GROUP, Checks, Fills, TimerLoop, build_handlers
+from services.segmentation.consumer import GROUP, Checks, Exports, Fills, TimerLoop, build_handlers
 from services.segmentation.handlers.context import Registries, Segmentation
 from services.segmentation.settings import Settings
 from services.segmentation.store import PostgresBehaviours, PostgresDefinitions, PostgresMemberships, PostgresProfilePages
@@ -50,7 +51,8 @@ class Deps:
     consumer: BatchConsumer
     timers: TimerLoop
     fills: JobRunner
-    checks: JobRunner
+    reports: JobRunner
+    exports: Exports
     webhooks: WebhookLane
 
 
@@ -76,7 +78,8 @@ async def build(settings: Settings) -> AsyncIterator[Deps]:
         try:
             fills = Fills(runtime.database, outbox, seg, PostgresProfilePages(), settings.fill_chunk_profiles)
             checks = Checks(runtime.database, seg, PostgresProfilePages())
-            # Two queues: nobody waits for members because everything is being compared.
+            exports = Exports(runtime.database, seg, PostgresJobs(), PostgresWebhooks(), client, settings.export_dir)
+            # Two queues: nobody waits for members because everything is being compared or written out.
             yield Deps(
                 settings,
                 runtime,
@@ -86,7 +89,8 @@ async def build(settings: Settings) -> AsyncIterator[Deps]:
                 consumer,
                 timers,
                 _build_runner(settings, runtime, fills.kinds()),
-                _build_runner(settings, runtime, checks.kinds()),
+                _build_runner(settings, runtime, {**checks.kinds(), **exports.kinds()}),
+                exports,
                 _build_webhooks(settings, runtime, client),
             )
         finally:
@@ -146,6 +150,7 @@ def create_app(deps: Deps) -> FastAPI:
         preview_max_profiles=deps.settings.preview_max_profiles,
         longest_stream_s=deps.settings.longest_stream_s,
         allow_private_webhooks=deps.settings.webhook_allow_private,
+        has_export_folder=deps.settings.export_dir is not None,
     )
     # Words of the addresses (`/overlap`) stand before `/{segment_id}`.
     for build_router in (
@@ -154,6 +159,7 @@ def create_app(deps: Deps) -> FastAPI:
         build_segments_router,
         build_memberships_router,
         build_webhooks_router,
+        build_exports_router,
     ):
         app.include_router(build_router(api))
     app.include_router(
@@ -167,9 +173,10 @@ async def run_worker(deps: Deps, stop: asyncio.Event) -> None:
     """Follow profile changes, the clock, and the queues of jobs and webhooks. Where one ends, the others are stopped."""
     ended = asyncio.Event()
     parts = [
-        asyncio.create_task(part.run(ended)) for part in (deps.consumer, deps.timers, deps.fills, deps.checks, deps.webhooks)
+        asyncio.create_task(part.run(ended)) for part in (deps.consumer, deps.timers, deps.fills, deps.reports, deps.webhooks)
     ]
     parts.append(asyncio.create_task(purge_keys_regularly(deps.runtime.database, deps.runtime.clock, ended)))
+    parts.append(asyncio.create_task(repeat(deps.exports.queue_due, deps.settings.export_poll_s, ended)))
     parts.append(asyncio.create_task(repeat(deps.webhooks.purge, PURGE_EVERY_S, ended)))
     stopping = asyncio.create_task(stop.wait())
     try:

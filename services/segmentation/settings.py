@@ -1,5 +1,7 @@
 """What operators set for segmentation, validated at start."""
 
+from pathlib import Path
+
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
@@ -30,5 +32,9 @@ class Settings(ServiceSettings):
     """A webhook that has only failed for so long is disabled until somebody resumes it."""
     webhook_keep_days: int = Field(default=30, ge=1)
     """Deliveries are forgotten after so long, whatever became of them."""
+    export_dir: Path | None = None
+    """Where scheduled exports write their files. None: they can only be posted."""
+    export_poll_s: float = Field(default=5.0, gt=0)
+    """How often exports whose time has come are looked for."""
     longest_stream_s: float = Field(default=3600.0, gt=0)
     """How long an export may take; its reader goes on with `after` behind the last line."""

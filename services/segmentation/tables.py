@@ -89,6 +89,26 @@ EDGES = sa.Table(
     sa.Column("cause", sa.Text, nullable=False),
 )
 sa.Index("ix_edges_segment_id_at_us", EDGES.c.segment_id, EDGES.c.at_us)
+EXPORTS = sa.Table(
+    "exports",
+    METADATA,
+    sa.Column("id", UUID, primary_key=True),
+    sa.Column("segment_id", sa.Text, nullable=False),
+    sa.Column("form", sa.Text, nullable=False),
+    sa.Column("columns", sa.ARRAY(sa.Text), nullable=False),
+    sa.Column("every", sa.Interval, nullable=False),
+    # None: a file.
+    sa.Column("webhook_id", UUID),
+    sa.Column("next_at", TIMESTAMP(timezone=True), nullable=False, index=True),
+    sa.Column("created_at", TIMESTAMP(timezone=True), nullable=False),
+)
+EXPORT_RUNS = sa.Table(
+    "export_runs",
+    METADATA,
+    sa.Column("export_id", UUID, sa.ForeignKey("exports.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("job_id", UUID, primary_key=True),
+    sa.Column("due_at", TIMESTAMP(timezone=True), nullable=False),
+)
 TIMERS = sa.Table(
     "timers",
     METADATA,

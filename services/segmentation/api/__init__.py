@@ -1,6 +1,7 @@
 """HTTP of segmentation."""
 
 from services.segmentation.api.deps import ApiDeps
+from services.segmentation.api.exports import build_exports_router
 from services.segmentation.api.members import build_members_router
 from services.segmentation.api.memberships import build_memberships_router
 from services.segmentation.api.page import build_page_router
@@ -10,6 +11,7 @@ from services.segmentation.api.work import build_work_router
 
 __all__ = [
     "ApiDeps",
+    "build_exports_router",
     "build_members_router",
     "build_memberships_router",
     "build_page_router",

@@ -10,9 +10,11 @@ from libs.durable.jobs import Jobs
 from libs.identity import IdentityKey
 from libs.kit.auth import Principal
 from libs.kit.db import Database, Tx
+from libs.kit.errors import FieldError, Forbidden, Invalid
 from libs.kit.http import requires
 from libs.subscriber import OUTCOME_HEADER, Arrivals, resolve_ref
 from libs.subscriber.waiting import MAX_WAIT_MS
+from services.segmentation.domain.exporting import Column, read_columns
 from services.segmentation.errors import SegmentNotFound
 from services.segmentation.handlers.context import Segmentation
 from services.segmentation.ports import Definition, PreviewSource, TraitNames
@@ -23,6 +25,7 @@ WaitFor = Annotated[UUID | None, Query(description="A touchpoint id: answer once
 WaitMs = Annotated[int, Query(ge=0, le=MAX_WAIT_MS)]
 Limit = Annotated[int, Query(ge=1, le=500)]
 Cursor = Annotated[str | None, Query()]
+_PERSONAL_SCOPE: Final = "profiles:read"
 ACCEPTED: Final[dict[int | str, dict[str, Any]]] = {
     202: {
         "description": "Queued: `Location` says where to look",
@@ -54,6 +57,7 @@ class ApiDeps:
     preview_max_profiles: int
     longest_stream_s: float
     allow_private_webhooks: bool
+    has_export_folder: bool
 
 
 async def await_touchpoint(deps: ApiDeps, response: Response, touchpoint_id: UUID | None, wait_ms: int) -> None:
@@ -76,3 +80,14 @@ async def find_segment(tx: Tx, segment_id: str, deps: ApiDeps, *, even_deleted: 
     if definition is None:
         raise SegmentNotFound(f"There is no segment {segment_id}.")
     return definition
+
+
+def parse_columns(text: str, principal: Principal, pointer: str) -> tuple[Column, ...]:
+    """Raises Invalid, or Forbidden where a column shows what the key mustn't see."""
+    try:
+        columns = read_columns([name.strip() for name in text.split(",")])
+    except ValueError as error:
+        raise Invalid(f"`columns` {error}.", errors=[FieldError(pointer, str(error))]) from error
+    if any(column.is_personal for column in columns) and not principal.has(_PERSONAL_SCOPE):
+        raise Forbidden(f"Identifiers and traits need the scope {_PERSONAL_SCOPE}, too.")
+    return columns

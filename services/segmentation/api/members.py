@@ -8,9 +8,8 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Response
 
 from libs.durable.cursors import cut_page, decode_cursor
-from libs.kit.auth import Principal
 from libs.kit.db import Tx
-from libs.kit.errors import BadRequest, FieldError, Forbidden, Invalid
+from libs.kit.errors import BadRequest, FieldError, Invalid
 from libs.kit.times import format_utc, from_micros, parse_duration, parse_utc, to_micros
 from libs.subscriber import OUTCOME_HEADER
 from services.segmentation.api.deps import (
@@ -22,9 +21,10 @@ from services.segmentation.api.deps import (
     WaitMs,
     await_touchpoint,
     find_segment,
+    parse_columns,
 )
 from services.segmentation.api.streaming import SNAPSHOT_HEADER, SnapshotResponse, Streams
-from services.segmentation.domain.exporting import DEFAULT_COLUMNS, Column, Form, read_columns
+from services.segmentation.domain.exporting import DEFAULT_COLUMNS, MEDIA_TYPES, Form
 from services.segmentation.ports import Definition
 from services.segmentation.store.exports import write_members
 from services.segmentation.store.reading import count_members, load_edges_by_interval, load_overlaps
@@ -36,8 +36,6 @@ _MOST_POINTS: Final = 1_000
 _DAYS_SHOWN: Final = 30
 _HOURS_SHOWN: Final = 72
 _MOST_SEGMENTS: Final = 50
-_MEDIA: Final[dict[Form, str]] = {"csv": "text/csv; charset=utf-8", "ndjson": "application/x-ndjson"}
-PERSONAL_SCOPE: Final = "profiles:read"
 _FILE: Final[dict[int | str, dict[str, Any]]] = {
     200: {
         "description": "One line a member, by profile id",
@@ -155,7 +153,7 @@ def _add_members(router: APIRouter, deps: ApiDeps) -> None:
         A file that was cut is gone on with by `after`, from a snapshot of its own (CSV then has no header). In CSV a text that a
         spreadsheet would run as a formula begins with an apostrophe.
         """
-        chosen = parse_columns(columns, principal)
+        chosen = parse_columns(columns, principal, "#/query/columns")
         said = Response()
         await await_touchpoint(deps, said, wait_for, wait_ms)
         async with deps.database.connection() as connection:
@@ -166,19 +164,8 @@ def _add_members(router: APIRouter, deps: ApiDeps) -> None:
 
         headers = {"Content-Disposition": f'attachment; filename="{segment_id}.{form}"', **_outcome_of(said)}
         return SnapshotResponse(
-            deps.database, read, streams, longest_s=deps.longest_stream_s, media_type=_MEDIA[form], headers=headers
+            deps.database, read, streams, longest_s=deps.longest_stream_s, media_type=MEDIA_TYPES[form], headers=headers
         )
-
-
-def parse_columns(text: str, principal: Principal) -> tuple[Column, ...]:
-    """Raises Invalid, or Forbidden where a column shows what the key mustn't see."""
-    try:
-        columns = read_columns([name.strip() for name in text.split(",")])
-    except ValueError as error:
-        raise Invalid(f"`columns` {error}.", errors=[FieldError("#/query/columns", str(error))]) from error
-    if any(column.is_personal for column in columns) and not principal.has(PERSONAL_SCOPE):
-        raise Forbidden(f"Identifiers and traits need the scope {PERSONAL_SCOPE}, too.")
-    return columns
 
 
 async def find_segments(tx: Tx, ids: str, deps: ApiDeps) -> list[Definition]:

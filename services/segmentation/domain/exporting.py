@@ -4,6 +4,7 @@ import csv
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from io import StringIO
+from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from services.segmentation.domain.evaluation import read_trait
 from services.segmentation.domain.values import Json, decode_sent, is_number
 
 Form: TypeAlias = Literal["csv", "ndjson"]
+MEDIA_TYPES: Final[Mapping[Form, str]] = MappingProxyType({"csv": "text/csv; charset=utf-8", "ndjson": "application/x-ndjson"})
 OWN_COLUMNS: Final = ("profile_id", "since", "version")
 DEFAULT_COLUMNS: Final = ("profile_id", "since")
 MOST_COLUMNS: Final = 50

@@ -25,6 +25,7 @@ from libs.subscriber import Arrivals
 from services.segmentation.adapters.progress import ConsumedProgress
 from services.segmentation.api import (
     ApiDeps,
+    build_exports_router,
     build_members_router,
     build_memberships_router,
     build_page_router,
@@ -45,7 +46,7 @@ from tests.support.services import open_schema
 
 TABLES = (
     "segments, segment_versions, behaviours, behaviour_names, memberships, edges, timers, jobs, idempotency_keys,"
-    " webhook_endpoints, webhook_deliveries, sub_touchpoints, sub_fragments, sub_profiles, sub_dead"
+    " webhook_endpoints, webhook_deliveries, exports, export_runs, sub_touchpoints, sub_fragments, sub_profiles, sub_dead"
 )
 PARTITIONS = 6
 
@@ -225,6 +226,7 @@ async def api(world: World) -> AsyncIterator[httpx.AsyncClient]:
         preview_max_profiles=1000,
         longest_stream_s=60,
         allow_private_webhooks=True,
+        has_export_folder=True,
     )
     for build in (
         build_members_router,
@@ -233,6 +235,7 @@ async def api(world: World) -> AsyncIterator[httpx.AsyncClient]:
         build_memberships_router,
         build_page_router,
         build_webhooks_router,
+        build_exports_router,
     ):
         app.include_router(build(deps))
     app.include_router(jobs_router(world.database, clock=world.clock, read_scope="segments:read", write_scope="segments:write"))
