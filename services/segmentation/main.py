@@ -24,6 +24,7 @@ from libs.subscriber import Arrivals
 from services.segmentation.adapters.progress import ConsumedProgress
 from services.segmentation.api import (
     ApiDeps,
+    build_analysis_router,
     build_exports_router,
     build_members_router,
     build_memberships_router,
@@ -154,6 +155,7 @@ def create_app(deps: Deps) -> FastAPI:
     )
     # Words of the addresses (`/overlap`) stand before `/{segment_id}`.
     for build_router in (
+        build_analysis_router,
         build_members_router,
         build_work_router,
         build_segments_router,

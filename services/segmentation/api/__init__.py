@@ -1,5 +1,6 @@
 """HTTP of segmentation."""
 
+from services.segmentation.api.analysis import build_analysis_router
 from services.segmentation.api.deps import ApiDeps
 from services.segmentation.api.exports import build_exports_router
 from services.segmentation.api.members import build_members_router
@@ -11,6 +12,7 @@ from services.segmentation.api.work import build_work_router
 
 __all__ = [
     "ApiDeps",
+    "build_analysis_router",
     "build_exports_router",
     "build_members_router",
     "build_memberships_router",

@@ -23,8 +23,10 @@ Reader = Annotated[Principal, requires("segments:read")]
 Writer = Annotated[Principal, requires("segments:write")]
 WaitFor = Annotated[UUID | None, Query(description="A touchpoint id: answer once its effects are in.")]
 WaitMs = Annotated[int, Query(ge=0, le=MAX_WAIT_MS)]
+Ids = Annotated[str, Query(description="Segment ids with commas between, 1 to 50.", examples=["vip,repeat-buyers"])]
 Limit = Annotated[int, Query(ge=1, le=500)]
 Cursor = Annotated[str | None, Query()]
+_MOST_SEGMENTS: Final = 50
 _PERSONAL_SCOPE: Final = "profiles:read"
 ACCEPTED: Final[dict[int | str, dict[str, Any]]] = {
     202: {
@@ -91,3 +93,12 @@ def parse_columns(text: str, principal: Principal, pointer: str) -> tuple[Column
     if any(column.is_personal for column in columns) and not principal.has(_PERSONAL_SCOPE):
         raise Forbidden(f"Identifiers and traits need the scope {_PERSONAL_SCOPE}, too.")
     return columns
+
+
+async def find_segments(tx: Tx, ids: str, deps: ApiDeps) -> list[Definition]:
+    """The segments of a list with commas, each once, in its order. Raises Invalid, SegmentNotFound."""
+    names = list(dict.fromkeys(name.strip() for name in ids.split(",")))
+    if len(names) > _MOST_SEGMENTS:
+        detail = f"has {len(names)} segments; {_MOST_SEGMENTS} are possible"
+        raise Invalid(f"`ids` {detail}.", errors=[FieldError("#/query/ids", detail)])
+    return [await find_segment(tx, name, deps) for name in names]

@@ -15,27 +15,26 @@ from libs.subscriber import OUTCOME_HEADER
 from services.segmentation.api.deps import (
     ApiDeps,
     Cursor,
+    Ids,
     Limit,
     Reader,
     WaitFor,
     WaitMs,
     await_touchpoint,
     find_segment,
+    find_segments,
     parse_columns,
 )
 from services.segmentation.api.streaming import SNAPSHOT_HEADER, SnapshotResponse, Streams
 from services.segmentation.domain.exporting import DEFAULT_COLUMNS, MEDIA_TYPES, Form
-from services.segmentation.ports import Definition
 from services.segmentation.store.exports import write_members
 from services.segmentation.store.reading import count_members, load_edges_by_interval, load_overlaps
 
-Ids = Annotated[str, Query(description="Segment ids with commas between, 1 to 50.", examples=["vip,repeat-buyers"])]
 _MICROSECOND: Final = timedelta(microseconds=1)
 _DAY_US: Final = timedelta(days=1) // _MICROSECOND
 _MOST_POINTS: Final = 1_000
 _DAYS_SHOWN: Final = 30
 _HOURS_SHOWN: Final = 72
-_MOST_SEGMENTS: Final = 50
 _FILE: Final[dict[int | str, dict[str, Any]]] = {
     200: {
         "description": "One line a member, by profile id",
@@ -166,15 +165,6 @@ def _add_members(router: APIRouter, deps: ApiDeps) -> None:
         return SnapshotResponse(
             deps.database, read, streams, longest_s=deps.longest_stream_s, media_type=MEDIA_TYPES[form], headers=headers
         )
-
-
-async def find_segments(tx: Tx, ids: str, deps: ApiDeps) -> list[Definition]:
-    """The segments of a list with commas, each once, in its order. Raises Invalid, SegmentNotFound."""
-    names = list(dict.fromkeys(name.strip() for name in ids.split(",")))
-    if len(names) > _MOST_SEGMENTS:
-        detail = f"has {len(names)} segments; {_MOST_SEGMENTS} are possible"
-        raise Invalid(f"`ids` {detail}.", errors=[FieldError("#/query/ids", detail)])
-    return [await find_segment(tx, name, deps) for name in names]
 
 
 async def _read_history(deps: ApiDeps, segment_id: str, from_: str | None, to: str | None, interval: str) -> dict[str, Any]:

@@ -35,6 +35,21 @@ async def load_overlaps(tx: Tx, segment_ids: Sequence[str], others: Sequence[str
     return {(row[0], row[1]): row[2] for row in rows}
 
 
+async def load_views_by_segment(
+    tx: Tx, segment_ids: Sequence[str], after: UUID | None, limit: int
+) -> list[tuple[UUID, list[str], bytes]]:
+    """(profile, those of the segments it is in, stored view) by profile id."""
+    rows = await tx.fetch(
+        "SELECT m.profile_id, m.segments, p.snapshot FROM (SELECT profile_id, array_agg(segment_id) AS segments FROM memberships"
+        " WHERE is_member AND segment_id = ANY($1::text[]) AND ($2::uuid IS NULL OR profile_id > $2)"
+        " GROUP BY profile_id ORDER BY profile_id LIMIT $3) AS m JOIN sub_profiles p USING (profile_id) ORDER BY m.profile_id",
+        segment_ids,
+        after,
+        limit,
+    )
+    return [(row[0], row[1], row[2] or b"{}") for row in rows]
+
+
 async def load_memberships_of(tx: Tx, profile_id: UUID) -> list[tuple[str, int, int]]:
     """(segment, since in microseconds, version) of a profile, by segment."""
     rows = await tx.fetch(

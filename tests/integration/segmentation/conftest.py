@@ -25,6 +25,7 @@ from libs.subscriber import Arrivals
 from services.segmentation.adapters.progress import ConsumedProgress
 from services.segmentation.api import (
     ApiDeps,
+    build_analysis_router,
     build_exports_router,
     build_members_router,
     build_memberships_router,
@@ -229,6 +230,7 @@ async def api(world: World) -> AsyncIterator[httpx.AsyncClient]:
         has_export_folder=True,
     )
     for build in (
+        build_analysis_router,
         build_members_router,
         build_work_router,
         build_segments_router,
