@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
 from libs.durable.jobs import JobRunner, PostgresJobs, jobs_router
 from libs.events.envelope import Incoming, Outgoing
@@ -203,7 +204,7 @@ async def world(segmentation_dsn: str) -> AsyncIterator[World]:
 
 
 @pytest.fixture
-async def api(world: World) -> AsyncIterator[httpx.AsyncClient]:
+async def app(world: World) -> AsyncIterator[FastAPI]:
     principals = {
         "staff": Principal("staff", frozenset({"*"})),
         "reader": Principal("reader", frozenset({"segments:read"})),
@@ -241,10 +242,15 @@ async def api(world: World) -> AsyncIterator[httpx.AsyncClient]:
     ):
         app.include_router(build(deps))
     app.include_router(jobs_router(world.database, clock=world.clock, read_scope="segments:read", write_scope="segments:write"))
+    yield app
+    await world.arrivals.close()
+
+
+@pytest.fixture
+async def api(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://t", headers={"Authorization": "Bearer staff"}) as client:
         yield client
-    await world.arrivals.close()
 
 
 class Customer:

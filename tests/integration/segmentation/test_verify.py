@@ -1,12 +1,19 @@
 """Reconciliation finds what was planted, and nothing where all is right."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
+import uvicorn
+from fastapi import FastAPI
 
 from tests.builders.changes import NOON, make_touchpoint
+from tests.support.command_line import run_command
+from tests.support.eventually import eventually
 
 from .conftest import Customer, World
 
@@ -100,3 +107,37 @@ async def test_it_is_a_job_over_http(api: httpx.AsyncClient, world: World) -> No
         assert (result["differences"], result["filling"]) == (differences, filling), path
     assert (await api.post("/v1/segments/none/verify")).status_code == 404
     assert (await api.post("/v1/segments/verify", headers={"Authorization": "Bearer reader"})).status_code == 403
+
+
+@asynccontextmanager
+async def serve(app: FastAPI, world: World) -> AsyncIterator[str]:
+    """The API on a port of its own, with a worker for its jobs."""
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, lifespan="off"))
+    stop = asyncio.Event()
+    serving = asyncio.create_task(server.serve())
+    working = asyncio.create_task(world.make_runner().run(stop))
+    try:
+        await eventually(lambda: server.started)
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        stop.set()
+        await asyncio.gather(serving, working)
+
+
+async def test_the_command_ends_with_one_where_something_differs(
+    app: FastAPI, world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, bob, *_ = await make_world(world)
+    monkeypatch.setenv("RAPPORT_API_KEY", "staff")
+    async with serve(app, world) as url:
+        monkeypatch.setenv("RAPPORT_SEGMENTATION_URL", url)
+        assert await asyncio.to_thread(run_command, "segments", "verify") == 0
+        assert "12 memberships of 4 profiles compared, 0 differences." in capsys.readouterr().out
+        async with world.database.transaction() as tx:
+            await tx.execute("DELETE FROM timers WHERE profile_id = $1", bob.id)
+        assert await asyncio.to_thread(run_command, "segments", "verify") == 1
+        told = capsys.readouterr().out
+        assert "1 differences." in told
+        assert str(bob.id)[:8] in told
+        assert await asyncio.to_thread(run_command, "segments", "verify", "buyers") == 0
