@@ -10,6 +10,7 @@ from libs.messaging.partitions import compute_murmur2
 from services.segmentation.domain.judging import Membership
 from services.segmentation.domain.segments import SetTimer
 from services.segmentation.ports import Timer, ToldEdge
+from services.segmentation.store.pages import FIRST_ID
 
 _POSITIVE: Final = 0x7FFFFFFF
 _EDGE_COLUMNS: Final = ("segment_id", "profile_id", "seq", "at_us", "version", "cause")
@@ -126,10 +127,10 @@ class PostgresMemberships:
     ) -> list[tuple[UUID, int]]:
         rows = await tx.fetch(
             "SELECT m.profile_id, m.since_us FROM memberships m JOIN sub_profiles p USING (profile_id)"
-            " WHERE m.segment_id = $1 AND m.is_member AND p.absorbed_into IS NULL AND ($2::uuid IS NULL OR m.profile_id > $2)"
+            " WHERE m.segment_id = $1 AND m.is_member AND p.absorbed_into IS NULL AND m.profile_id > $2 AND p.profile_id > $2"
             " AND ($4::bigint IS NULL OR m.since_us > $4) ORDER BY m.profile_id LIMIT $3",
             segment_id,
-            after,
+            after or FIRST_ID,
             limit,
             since_us,
         )

@@ -6,6 +6,7 @@ from uuid import UUID
 import msgspec
 
 from libs.kit.db import Tx
+from services.segmentation.store.pages import FIRST_ID
 
 
 class _Traits(msgspec.Struct):
@@ -41,10 +42,10 @@ async def load_views_by_segment(
     """(profile, those of the segments it is in, stored view) by profile id."""
     rows = await tx.fetch(
         "SELECT m.profile_id, m.segments, p.snapshot FROM (SELECT profile_id, array_agg(segment_id) AS segments FROM memberships"
-        " WHERE is_member AND segment_id = ANY($1::text[]) AND ($2::uuid IS NULL OR profile_id > $2)"
+        " WHERE is_member AND segment_id = ANY($1::text[]) AND profile_id > $2"
         " GROUP BY profile_id ORDER BY profile_id LIMIT $3) AS m JOIN sub_profiles p USING (profile_id) ORDER BY m.profile_id",
         segment_ids,
-        after,
+        after or FIRST_ID,
         limit,
     )
     return [(row[0], row[1], row[2] or b"{}") for row in rows]

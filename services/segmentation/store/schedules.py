@@ -6,6 +6,7 @@ from uuid import UUID
 
 from libs.kit.db import Tx
 from services.segmentation.ports import Export
+from services.segmentation.store.pages import FIRST_ID
 
 _COLUMNS: Final = "id, segment_id, form, columns, every, webhook_id, next_at, created_at"
 
@@ -32,8 +33,8 @@ async def find_export(tx: Tx, export_id: UUID) -> Export | None:
 
 async def load_exports(tx: Tx, after: UUID | None, limit: int) -> list[Export]:
     rows = await tx.fetch(
-        f"SELECT {_COLUMNS} FROM exports WHERE ($1::uuid IS NULL OR id > $1) ORDER BY id LIMIT $2",  # noqa: S608
-        after,
+        f"SELECT {_COLUMNS} FROM exports WHERE id > $1 ORDER BY id LIMIT $2",  # noqa: S608
+        after or FIRST_ID,
         limit,
     )
     return [Export(**dict(row)) for row in rows]

@@ -105,11 +105,13 @@ async def test_what_cant_be_written_says_why(api: httpx.AsyncClient, world: Worl
         "detail": "The file can't be written: FileExistsError.",
     }
     (tmp_path / "out").unlink()
+    world.clock.advance(timedelta(minutes=1))
     accepted = await api.post(f"/v1/exports/{export['id']}/run")
     assert accepted.status_code == 202
     await run_due(exports, world)
     assert (await api.get(accepted.headers["location"])).json()["state"] == "succeeded"
     await world.delete("s")
+    world.clock.advance(timedelta(minutes=1))
     await api.post(f"/v1/exports/{export['id']}/run")
     await run_due(exports, world)
     assert (await last_run(api, export))["error"]["detail"] == "There is no segment s any more."
