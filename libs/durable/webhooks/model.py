@@ -28,17 +28,18 @@ _GONE: Final = 410
 class Message(NamedTuple):
     """What happened, as every endpoint that wants it gets it. `id` is the same for each try: receivers deduplicate by it.
 
-    `subject`: what endpoints choose by, beside the type.
+    `subject`, `cause`: what endpoints choose by, beside the type.
     """
 
     id: str
     type: str
     subject: str
+    cause: str
     body: bytes
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """Where messages go. No `types` or `subjects` means all of them.
+    """Where messages go. No `types`, `subjects` or `causes` means all of them.
 
     `failing_since`: no delivery has succeeded since the failure then. `previous_secret` signs until `previous_until`.
     """
@@ -48,6 +49,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     description: str
     types: Sequence[str]
     subjects: Sequence[str]
+    causes: Sequence[str]
     secret: str
     previous_secret: str | None = None
     previous_until: datetime | None = None

@@ -10,8 +10,8 @@ from libs.durable.webhooks.model import ROTATION, Delivery, DeliveryState, Endpo
 if TYPE_CHECKING:
     from libs.kit.db import Tx
 
-_ENDPOINT: Final = """id, url, description, types, subjects, secret, previous_secret, previous_until, state, disabled_reason,
-    failing_since, resting_until, created_at"""
+_ENDPOINT: Final = """id, url, description, types, subjects, causes, secret, previous_secret, previous_until, state,
+    disabled_reason, failing_since, resting_until, created_at"""
 _DELIVERY: Final = "endpoint_id, message_id, type, state, attempts, due_at, last_status, last_error, created_at, finished_at"
 
 
@@ -28,12 +28,13 @@ class PostgresWebhooks:
 
     async def create(self, tx: "Tx", endpoint: Endpoint) -> None:
         await tx.execute(
-            f"INSERT INTO webhook_endpoints ({_ENDPOINT}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",  # noqa: S608
+            f"INSERT INTO webhook_endpoints ({_ENDPOINT}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",  # noqa: S608
             endpoint.id,
             endpoint.url,
             endpoint.description,
             list(endpoint.types),
             list(endpoint.subjects),
+            list(endpoint.causes),
             endpoint.secret,
             endpoint.previous_secret,
             endpoint.previous_until,
@@ -90,13 +91,15 @@ class PostgresWebhooks:
         """
         status = await tx.execute(
             "INSERT INTO webhook_deliveries (endpoint_id, message_id, type, body, state, attempts, due_at, created_at)"
-            " SELECT e.id, m.id, m.type, m.body, 'pending', 0, $5, $5"
-            " FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[]) AS m (id, type, subject, body)"
-            " JOIN webhook_endpoints e ON e.id = $6 OR $6 IS NULL AND (e.types = '{}' OR m.type = ANY(e.types))"
-            " AND (e.subjects = '{}' OR m.subject = ANY(e.subjects)) ON CONFLICT DO NOTHING",
+            " SELECT e.id, m.id, m.type, m.body, 'pending', 0, $6, $6"
+            " FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bytea[]) AS m (id, type, subject, cause, body)"
+            " JOIN webhook_endpoints e ON e.id = $7 OR $7 IS NULL AND (e.types = '{}' OR m.type = ANY(e.types))"
+            " AND (e.subjects = '{}' OR m.subject = ANY(e.subjects)) AND (e.causes = '{}' OR m.cause = ANY(e.causes))"
+            " ON CONFLICT DO NOTHING",
             [message.id for message in messages],
             [message.type for message in messages],
             [message.subject for message in messages],
+            [message.cause for message in messages],
             [message.body for message in messages],
             now,
             only,

@@ -43,6 +43,7 @@ def _endpoint_columns() -> "tuple[SchemaItem, ...]":
         sa.Column("description", sa.Text, nullable=False),
         sa.Column("types", sa.ARRAY(sa.Text), nullable=False),
         sa.Column("subjects", sa.ARRAY(sa.Text), nullable=False),
+        sa.Column("causes", sa.ARRAY(sa.Text), nullable=False),
         # Plain: it signs, so it must be readable here.
         sa.Column("secret", sa.Text, nullable=False),
         sa.Column("previous_secret", sa.Text),

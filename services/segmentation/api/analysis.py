@@ -8,35 +8,17 @@ from libs.kit.db import Tx
 from libs.kit.errors import FieldError, Invalid
 from libs.kit.times import format_utc
 from services.segmentation.api.deps import ApiDeps, Ids, Reader, WaitFor, WaitMs, await_touchpoint, find_segments
+from services.segmentation.api.examples import ANALYSIS
 from services.segmentation.domain.analysis import KPIS, Tally, read_view_figures
 from services.segmentation.store.reading import load_views_by_segment
 
 _PAGE: Final = 1_000
-_EXAMPLE: Final = {
-    "at": "2026-03-01T12:00:00.000Z",
-    "segments": [
-        {
-            "id": "vip",
-            "name": "VIP",
-            "customers": 12,
-            "revenue": {"orders": 50, "net_minor": {"EUR": 900000}},
-            "average_order": {"minor": {"EUR": 18000}, "left_out": 0},
-            "repeat_rate": {"buyers": 12, "repeat_buyers": 9, "rate": 0.75},
-            "nps": {"answers": 4, "promoters": 2, "passives": 1, "detractors": 1, "score": 25.0},
-            "csat": {"answers": 3, "average": 4.33},
-            "reach": {"purpose": "marketing", "channels": {"email": {"customers": 9, "share": 0.75}}},
-        }
-    ],
-}
-_SHOWN: Final[dict[int | str, dict[str, Any]]] = {
-    200: {"description": "A row a segment", "content": {"application/json": {"example": _EXAMPLE}}}
-}
 
 
 def build_analysis_router(deps: ApiDeps) -> APIRouter:
     router = APIRouter(prefix="/v1/segments", tags=["segments"])
 
-    @router.get("/analysis", responses=_SHOWN)
+    @router.get("/analysis", responses=ANALYSIS)
     async def analyse(
         ids: Ids,
         response: Response,

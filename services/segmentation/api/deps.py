@@ -1,7 +1,7 @@
 """What all routes work with, and what several of them do alike."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 from uuid import UUID
 
 from fastapi import Query, Response
@@ -28,23 +28,6 @@ Limit = Annotated[int, Query(ge=1, le=500)]
 Cursor = Annotated[str | None, Query()]
 _MOST_SEGMENTS: Final = 50
 _PERSONAL_SCOPE: Final = "profiles:read"
-ACCEPTED: Final[dict[int | str, dict[str, Any]]] = {
-    202: {
-        "description": "Queued: `Location` says where to look",
-        "content": {
-            "application/json": {
-                "example": {
-                    "id": "5b1f0e0a-6c1d-7a54-9d8e-0d4f6f2f7f10",
-                    "kind": "segment_verify",
-                    "state": "queued",
-                    "progress": {"done": 0, "total": None},
-                    "result": None,
-                    "error": None,
-                }
-            }
-        },
-    }
-}
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ from libs.kit.db import Tx
 from libs.kit.errors import FieldError, Invalid
 from libs.kit.http import StrictModel
 from libs.kit.times import format_duration, format_utc, parse_duration, parse_utc
-from services.segmentation.api.deps import ACCEPTED, ApiDeps, Cursor, Limit, Reader, Writer, find_segment, parse_columns
+from services.segmentation.api.deps import ApiDeps, Cursor, Limit, Reader, Writer, find_segment, parse_columns
+from services.segmentation.api.examples import EXPORT_MADE, EXPORT_SHOWN, EXPORTS, JOB_ACCEPTED
 from services.segmentation.domain.exporting import DEFAULT_COLUMNS, Form
 from services.segmentation.errors import ExportNotFound
 from services.segmentation.handlers.schedule_exports import queue_run
@@ -26,20 +27,6 @@ _SHORTEST: Final = timedelta(minutes=5)
 _LONGEST: Final = timedelta(days=366)
 _RUNS_SHOWN: Final = 20
 _webhooks: Final = PostgresWebhooks()
-_EXAMPLE: Final = {
-    "id": "019a1f0e-6c1d-7a54-9d8e-0d4f6f2f7f10",
-    "segment": "vip",
-    "format": "csv",
-    "columns": ["profile_id", "since"],
-    "every": "P1D",
-    "to": "folder",
-    "next_at": "2026-03-02T06:00:00.000Z",
-    "created_at": "2026-03-01T12:00:00.000Z",
-    "runs": [],
-}
-_MADE: Final[dict[int | str, dict[str, Any]]] = {
-    201: {"description": "Made", "content": {"application/json": {"example": _EXAMPLE}}}
-}
 
 
 class NewExport(StrictModel):
@@ -56,7 +43,7 @@ class NewExport(StrictModel):
 def build_exports_router(deps: ApiDeps) -> APIRouter:
     router = APIRouter(prefix="/v1/exports", tags=["exports"])
 
-    @router.post("", status_code=201, responses=_MADE)
+    @router.post("", status_code=201, responses=EXPORT_MADE)
     async def create(body: NewExport, principal: Writer) -> dict[str, Any]:
         """Write the members of a segment every so often: to a file in the folder that the operator set, or to a webhook's URL.
 
@@ -65,7 +52,7 @@ def build_exports_router(deps: ApiDeps) -> APIRouter:
         parse_columns(",".join(body.columns), principal, "#/columns")
         return await _create(deps, body)
 
-    @router.get("")
+    @router.get("", responses=EXPORTS)
     async def list_exports(_: Reader, limit: Limit = 50, cursor: Cursor = None) -> dict[str, Any]:
         """All of them, by id, each with its last runs."""
         after = decode_cursor(cursor, UUID)[0] if cursor else None
@@ -74,7 +61,7 @@ def build_exports_router(deps: ApiDeps) -> APIRouter:
             items = [await _show(connection, one, deps) for one in page.items]
         return {"items": items, "next_cursor": page.next_cursor}
 
-    @router.get("/{export_id}")
+    @router.get("/{export_id}", responses=EXPORT_SHOWN)
     async def read(export_id: UUID, _: Reader) -> dict[str, Any]:
         """One with its last twenty runs, the last first."""
         async with deps.database.connection() as connection:
@@ -87,7 +74,7 @@ def build_exports_router(deps: ApiDeps) -> APIRouter:
             if not await delete_export(tx, export_id):
                 raise ExportNotFound(f"There is no export {export_id}.")
 
-    @router.post("/{export_id}/run", status_code=202, responses=ACCEPTED)
+    @router.post("/{export_id}/run", status_code=202, responses=JOB_ACCEPTED)
     async def run(export_id: UUID, _: Writer) -> JSONResponse:
         """Write it now, beside its rhythm."""
         async with deps.database.transaction() as tx:

@@ -25,6 +25,7 @@ from services.segmentation.api.deps import (
     find_segments,
     parse_columns,
 )
+from services.segmentation.api.examples import HISTORY, MATRIX, MEMBERS, OVERLAP
 from services.segmentation.api.streaming import SNAPSHOT_HEADER, SnapshotResponse, Streams
 from services.segmentation.domain.exporting import DEFAULT_COLUMNS, MEDIA_TYPES, Form
 from services.segmentation.store.exports import write_members
@@ -53,7 +54,7 @@ def build_members_router(deps: ApiDeps) -> APIRouter:
 
 
 def _add_counts(router: APIRouter, deps: ApiDeps) -> None:
-    @router.get("/overlap")
+    @router.get("/overlap", responses=MATRIX)
     async def read_matrix(
         ids: Ids, response: Response, _: Reader, wait_for: WaitFor = None, wait_ms: WaitMs = 2000
     ) -> dict[str, Any]:
@@ -66,7 +67,7 @@ def _add_counts(router: APIRouter, deps: ApiDeps) -> None:
         segments = [{"id": one.id, "name": one.name, "members": shared.get((one.id, one.id), 0)} for one in found]
         return {"segments": segments, "counts": [[shared.get((row, column), 0) for column in names] for row in names]}
 
-    @router.get("/{segment_id}/history")
+    @router.get("/{segment_id}/history", responses=HISTORY)
     async def read_history(
         segment_id: str,
         response: Response,
@@ -84,7 +85,7 @@ def _add_counts(router: APIRouter, deps: ApiDeps) -> None:
         await await_touchpoint(deps, response, wait_for, wait_ms)
         return await _read_history(deps, segment_id, from_, to, interval)
 
-    @router.get("/{segment_id}/overlap")
+    @router.get("/{segment_id}/overlap", responses=OVERLAP)
     async def read_overlap(
         segment_id: str, response: Response, _: Reader, wait_for: WaitFor = None, wait_ms: WaitMs = 2000
     ) -> dict[str, Any]:
@@ -107,7 +108,7 @@ def _add_counts(router: APIRouter, deps: ApiDeps) -> None:
 def _add_members(router: APIRouter, deps: ApiDeps) -> None:
     streams = Streams()
 
-    @router.get("/{segment_id}/members")
+    @router.get("/{segment_id}/members", responses=MEMBERS)
     async def list_members(
         segment_id: str,
         response: Response,

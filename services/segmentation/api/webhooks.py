@@ -23,38 +23,19 @@ from libs.durable.webhooks import (
     write_body,
 )
 from libs.durable.webhooks.model import SECRET_BYTES
+from libs.events.segments import EdgeCause
 from libs.kit.db import Tx
 from libs.kit.errors import FieldError, Invalid
 from libs.kit.http import StrictModel
 from libs.kit.times import format_utc, from_micros, to_micros
 from services.segmentation.api.deps import ApiDeps, Cursor, Limit, Reader, Writer
+from services.segmentation.api.examples import DELIVERIES, QUEUED, SECRET, WEBHOOK_MADE, WEBHOOK_SHOWN, WEBHOOKS
 from services.segmentation.errors import TooManyWebhooks, WebhookNotFound, WebhookUrlRefused
 
 EventType = Literal["segment.entered", "segment.exited"]
 MOST_WEBHOOKS: Final = 50
 _TEST_TYPE: Final = "webhook.test"
 _webhooks: Final = PostgresWebhooks()
-_EXAMPLE: Final = {
-    "id": "019a1f0e-6c1d-7a54-9d8e-0d4f6f2f7f10",
-    "url": "https://hooks.example.com/rapport",
-    "description": "CRM",
-    "events": [],
-    "segments": ["vip"],
-    "state": "active",
-    "disabled_reason": None,
-    "failing_since": None,
-    "deliveries": {"pending": 0, "delivered": 12, "failed": 0},
-    "created_at": "2026-03-01T12:00:00.000Z",
-}
-_MADE: Final[dict[int | str, dict[str, Any]]] = {
-    201: {
-        "description": "Made. `secret` is shown this once",
-        "content": {"application/json": {"example": {**_EXAMPLE, "secret": "whsec_…"}}},
-    }
-}
-_SHOWN: Final[dict[int | str, dict[str, Any]]] = {
-    200: {"description": "The webhook", "content": {"application/json": {"example": _EXAMPLE}}}
-}
 
 
 class NewWebhook(StrictModel):
@@ -62,6 +43,13 @@ class NewWebhook(StrictModel):
     description: Annotated[str, Field(max_length=500)] = ""
     events: Annotated[list[EventType], Field(max_length=2, default_factory=list, description="None: all.")]
     segments: Annotated[list[str], Field(max_length=100, default_factory=list, description="Ids; none: all, later ones too.")]
+
+    causes: Annotated[
+        list[EdgeCause],
+        Field(
+            max_length=8, default_factory=list, description="None: all. `touchpoint` and `time` leave out back-fills and edits."
+        ),
+    ]
 
 
 def build_webhooks_router(deps: ApiDeps) -> APIRouter:
@@ -72,7 +60,7 @@ def build_webhooks_router(deps: ApiDeps) -> APIRouter:
 
 
 def _add_endpoint_routes(router: APIRouter, deps: ApiDeps) -> None:
-    @router.post("", status_code=201, responses=_MADE, response_class=Response)
+    @router.post("", status_code=201, responses=WEBHOOK_MADE, response_class=Response)
     async def create(body: NewWebhook, _: Writer, key: Annotated[str | None, Header(alias="Idempotency-Key")] = None) -> Response:
         """Call this address for each edge from now on, signed by the Standard Webhooks scheme. The secret is shown only here.
 
@@ -81,7 +69,7 @@ def _add_endpoint_routes(router: APIRouter, deps: ApiDeps) -> None:
         """
         return await _create(deps, body, key)
 
-    @router.get("")
+    @router.get("", responses=WEBHOOKS)
     async def list_webhooks(_: Reader) -> dict[str, Any]:
         """All of them, at most fifty."""
         async with deps.database.connection() as connection:
@@ -89,7 +77,7 @@ def _add_endpoint_routes(router: APIRouter, deps: ApiDeps) -> None:
             items = [_show(one, await _webhooks.count_by_state(connection, one.id)) for one in found]
         return {"items": items, "next_cursor": None}
 
-    @router.get("/{webhook_id}", responses=_SHOWN)
+    @router.get("/{webhook_id}", responses=WEBHOOK_SHOWN)
     async def read(webhook_id: UUID, _: Reader) -> dict[str, Any]:
         """Its state, and how many deliveries wait, came through and were given up."""
         async with deps.database.connection() as connection:
@@ -104,17 +92,17 @@ def _add_endpoint_routes(router: APIRouter, deps: ApiDeps) -> None:
 
 
 def _add_state_routes(router: APIRouter, deps: ApiDeps) -> None:
-    @router.post("/{webhook_id}/test", status_code=202)
+    @router.post("/{webhook_id}/test", status_code=202, responses=QUEUED)
     async def test(webhook_id: UUID, _: Writer) -> dict[str, str]:
         """Queue a call of type `webhook.test`; what becomes of it stands among the deliveries."""
         now, message_id = deps.seg.clock.now(), f"test:{deps.seg.new_id()}"
         async with deps.database.transaction() as tx:
             await _find(tx, webhook_id)
-            message = Message(message_id, _TEST_TYPE, "", write_body(_TEST_TYPE, now, b"{}"))
+            message = Message(message_id, _TEST_TYPE, "", "", write_body(_TEST_TYPE, now, b"{}"))
             await _webhooks.enqueue(tx, [message], now, only=webhook_id)
         return {"message_id": message_id}
 
-    @router.post("/{webhook_id}/secret")
+    @router.post("/{webhook_id}/secret", responses=SECRET)
     async def rotate(webhook_id: UUID, _: Writer) -> dict[str, Any]:
         """A new secret. For a day calls are signed with the one before, too, so that receivers can change over."""
         secret = make_secret(secrets.token_bytes(SECRET_BYTES))
@@ -124,7 +112,7 @@ def _add_state_routes(router: APIRouter, deps: ApiDeps) -> None:
             until = (await _find(tx, webhook_id)).previous_until
         return {"secret": secret, "previous_valid_until": _show_time(until)}
 
-    @router.post("/{webhook_id}/resume", responses=_SHOWN)
+    @router.post("/{webhook_id}/resume", responses=WEBHOOK_SHOWN)
     async def resume(webhook_id: UUID, _: Writer) -> dict[str, Any]:
         """Call it again after it was disabled: all that waits or was given up is due at once."""
         async with deps.database.transaction() as tx:
@@ -132,7 +120,7 @@ def _add_state_routes(router: APIRouter, deps: ApiDeps) -> None:
             await _webhooks.resume(tx, webhook_id, deps.seg.clock.now())
             return await _describe(tx, webhook_id)
 
-    @router.get("/{webhook_id}/deliveries")
+    @router.get("/{webhook_id}/deliveries", responses=DELIVERIES)
     async def list_deliveries(
         webhook_id: UUID,
         _: Reader,
@@ -172,6 +160,7 @@ async def _create(deps: ApiDeps, body: NewWebhook, key: str | None) -> Response:
                 description=body.description,
                 types=body.events,
                 subjects=body.segments,
+                causes=body.causes,
                 secret=make_secret(secrets.token_bytes(SECRET_BYTES)),
                 state="active",
                 created_at=deps.seg.clock.now(),
@@ -206,6 +195,7 @@ def _show(one: Endpoint, deliveries: dict[str, int]) -> dict[str, Any]:
         "description": one.description,
         "events": list(one.types),
         "segments": list(one.subjects),
+        "causes": list(one.causes),
         "state": one.state,
         "disabled_reason": one.disabled_reason,
         "failing_since": _show_time(one.failing_since),

@@ -4,7 +4,8 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
 from libs.durable.jobs import job_accepted
-from services.segmentation.api.deps import ACCEPTED, ApiDeps, Writer, find_segment
+from services.segmentation.api.deps import ApiDeps, Writer, find_segment
+from services.segmentation.api.examples import JOB_ACCEPTED
 from services.segmentation.errors import SegmentNotFound
 from services.segmentation.handlers.verify_segments import VERIFY
 
@@ -12,17 +13,17 @@ from services.segmentation.handlers.verify_segments import VERIFY
 def build_work_router(deps: ApiDeps) -> APIRouter:
     router = APIRouter(prefix="/v1/segments", tags=["segments"])
 
-    @router.post("/verify", status_code=202, responses=ACCEPTED)
+    @router.post("/verify", status_code=202, responses=JOB_ACCEPTED)
     async def verify_all(_: Writer) -> JSONResponse:
         """Judge everybody by every live segment, from what is stored, and compare with the memberships. A job; see `result`."""
         return await _queue_check(deps, None)
 
-    @router.post("/{segment_id}/verify", status_code=202, responses=ACCEPTED)
+    @router.post("/{segment_id}/verify", status_code=202, responses=JOB_ACCEPTED)
     async def verify(segment_id: str, _: Writer) -> JSONResponse:
         """The same by one segment."""
         return await _queue_check(deps, segment_id)
 
-    @router.post("/{segment_id}/resume", status_code=202, responses=ACCEPTED)
+    @router.post("/{segment_id}/resume", status_code=202, responses=JOB_ACCEPTED)
     async def resume(segment_id: str, _: Writer) -> JSONResponse:
         """Go on with a back-fill that was cancelled or failed, exactly where it stopped; what changed meanwhile is in already.
 

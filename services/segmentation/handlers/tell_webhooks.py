@@ -23,4 +23,4 @@ def make_message(event: SegmentMembershipChanged, record: Outgoing) -> Message:
     """The record's own JSON, in the form that webhooks have."""
     type_ = f"segment.{event.action}"
     message_id = f"{event.segment_id}:{event.profile_id}:{event.seq}"
-    return Message(message_id, type_, event.segment_id, write_body(type_, event.at, record.value or b"null"))
+    return Message(message_id, type_, event.segment_id, event.cause, write_body(type_, event.at, record.value or b"null"))

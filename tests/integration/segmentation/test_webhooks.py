@@ -89,6 +89,17 @@ async def test_only_what_was_asked_for_is_told(
     assert [(got.json["type"], got.json["data"]["cause"]) for got in receiver.received] == [("segment.exited", "time")]
 
 
+async def test_a_back_fill_is_told_to_whom_it_isnt_too_much(
+    api: httpx.AsyncClient, world: World, receiver: Receiver, lane: WebhookLane
+) -> None:
+    await make_webhook(api, receiver, causes=["touchpoint", "time"])
+    await Customer(world).does(order())
+    await world.define(BUYERS, "buyers")
+    await Customer(world).does(order(1))
+    assert await lane.serve_due() == 1
+    assert receiver.received[0].json["data"]["cause"] == "touchpoint"
+
+
 async def test_what_isnt_committed_is_never_told(
     api: httpx.AsyncClient, world: World, receiver: Receiver, lane: WebhookLane
 ) -> None:

@@ -33,7 +33,7 @@ def test_a_signature_is_the_one_the_specification_says() -> None:
 def test_two_secrets_sign_until_the_old_one_runs_out() -> None:
     old = make_secret(bytes(32))
     endpoint = Endpoint(
-        id=UUID(int=1), url="", description="", types=(), subjects=(), secret=SECRET, previous_secret=old,
+        id=UUID(int=1), url="", description="", types=(), subjects=(), causes=(), secret=SECRET, previous_secret=old,
         previous_until=NOW, state="active", created_at=NOW,
     )  # fmt: skip
     assert endpoint.secrets_at(NOW - timedelta(seconds=1)) == [SECRET, old]
