@@ -18,9 +18,10 @@ from services.segmentation.handlers.context import Segmentation
 from services.segmentation.handlers.schedule_exports import EXPORT, find_next_run, queue_run
 from services.segmentation.ports import Export
 from services.segmentation.store.exports import write_members
-from services.segmentation.store.schedules import find_export, lock_due_exports, save_export, save_run
+from services.segmentation.store.schedules import find_export, forget_runs, lock_due_exports, save_export, save_run
 
 _AT_ONCE: Final = 20
+_RUNS_KEPT: Final = 100
 MOST_POSTED_BYTES: Final = 32 << 20
 """What is posted is signed as a whole, so it is held in memory; larger files go to the folder."""
 
@@ -47,6 +48,8 @@ class Exports:
             for export in due:
                 await queue_run(tx, export, export.next_at, self.jobs, save_run, self.seg.clock, self.seg.new_id)
                 await save_export(tx, export._replace(next_at=find_next_run(export, now)))
+                for job_id in await forget_runs(tx, export.id, _RUNS_KEPT):
+                    await self.jobs.delete(tx, job_id)
         return len(due)
 
     async def export(self, job: RunningJob) -> dict[str, Any]:

@@ -58,6 +58,17 @@ async def save_run(tx: Tx, export_id: UUID, job_id: UUID, due_at: datetime) -> N
     await tx.execute("INSERT INTO export_runs (export_id, job_id, due_at) VALUES ($1, $2, $3)", export_id, job_id, due_at)
 
 
+async def forget_runs(tx: Tx, export_id: UUID, keep: int) -> list[UUID]:
+    """All but the last ones; their jobs."""
+    rows = await tx.fetch(
+        "DELETE FROM export_runs WHERE export_id = $1 AND job_id IN (SELECT job_id FROM export_runs WHERE export_id = $1"
+        " ORDER BY due_at DESC, job_id DESC OFFSET $2) RETURNING job_id",
+        export_id,
+        keep,
+    )
+    return [row[0] for row in rows]
+
+
 async def load_runs(tx: Tx, export_id: UUID, limit: int) -> list[tuple[UUID, datetime]]:
     """(job, when it was due), the last first."""
     rows = await tx.fetch(

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -115,6 +116,26 @@ async def test_what_cant_be_written_says_why(api: httpx.AsyncClient, world: Worl
     await api.post(f"/v1/exports/{export['id']}/run")
     await run_due(exports, world)
     assert (await last_run(api, export))["error"]["detail"] == "There is no segment s any more."
+
+
+async def test_only_the_last_hundred_runs_are_remembered(api: httpx.AsyncClient, world: World, exports: Exports) -> None:
+    await world.define(BUYERS, "s")
+    export = await schedule(api)
+    await run_due(exports, world)
+    first = (await last_run(api, export))["job"]
+    async with world.database.transaction() as tx:
+        await tx.execute(
+            "INSERT INTO export_runs (export_id, job_id, due_at)"
+            " SELECT $1, gen_random_uuid(), $2::timestamptz + n * interval '1 minute' FROM generate_series(1, 100) AS n",
+            UUID(export["id"]),
+            world.clock.now(),
+        )
+    assert (await api.get(f"/v1/jobs/{first}")).status_code == 200
+    world.clock.advance(timedelta(days=1))
+    await run_due(exports, world)
+    async with world.database.connection() as connection:
+        assert await connection.fetchval("SELECT count(*) FROM export_runs") == 100
+    assert (await api.get(f"/v1/jobs/{first}")).status_code == 404
 
 
 async def test_what_is_refused(api: httpx.AsyncClient, world: World) -> None:
