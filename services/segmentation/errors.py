@@ -83,6 +83,11 @@ class ExportNotTaken(Unavailable):
     title = "The receiver didn't take the members"
 
 
+class PastNotRecountable(Invalid):
+    code = "past_not_recountable"
+    title = "The rule looks at values whose past isn't kept"
+
+
 class TooManyStreams(TooManyRequests):
     code = "too_many_streams"
     title = "Too many streams at once"

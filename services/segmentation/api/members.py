@@ -6,8 +6,10 @@ from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
+from fastapi.responses import JSONResponse
 
 from libs.durable.cursors import cut_page, decode_cursor
+from libs.durable.jobs import job_accepted
 from libs.kit.db import Tx
 from libs.kit.errors import BadRequest, FieldError, Invalid
 from libs.kit.times import format_utc, from_micros, parse_duration, parse_utc, to_micros
@@ -20,14 +22,19 @@ from services.segmentation.api.deps import (
     Reader,
     WaitFor,
     WaitMs,
+    Writer,
     await_touchpoint,
     find_segment,
     find_segments,
     parse_columns,
 )
-from services.segmentation.api.examples import HISTORY, MATRIX, MEMBERS, OVERLAP
+from services.segmentation.api.examples import HISTORY, JOB_ACCEPTED, MATRIX, MEMBERS, OVERLAP
 from services.segmentation.api.streaming import SNAPSHOT_HEADER, SnapshotResponse, Streams
 from services.segmentation.domain.exporting import DEFAULT_COLUMNS, MEDIA_TYPES, Form
+from services.segmentation.domain.segments import Registry
+from services.segmentation.domain.sizes import show_sizes
+from services.segmentation.handlers.context import compile_definition
+from services.segmentation.handlers.recount_sizes import RECOUNT, Span, check_recountable
 from services.segmentation.store.exports import write_members
 from services.segmentation.store.reading import count_members, load_edges_by_interval, load_overlaps
 
@@ -83,7 +90,21 @@ def _add_counts(router: APIRouter, deps: ApiDeps) -> None:
         By default the last 30 UTC days, or of a shorter interval the last 72. What is told late counts where it was true.
         """
         await await_touchpoint(deps, response, wait_for, wait_ms)
-        return await _read_history(deps, segment_id, from_, to, interval)
+        return await _read_history(deps, segment_id, _parse_span(to_micros(deps.seg.clock.now()), from_, to, interval))
+
+    @router.post("/{segment_id}/history/recount", status_code=202, responses=JOB_ACCEPTED)
+    async def recount_history(
+        segment_id: str,
+        _: Writer,
+        from_: Annotated[str | None, Query(alias="from")] = None,
+        to: str | None = None,
+        interval: str = "P1D",
+    ) -> JSONResponse:
+        """The same by all that is known now: what came late counts when it was done. A job; see `result`.
+
+        Of rules on touchpoints, and segments of such; others are 422. Everybody counts from when they were first seen.
+        """
+        return await _queue_recount(deps, segment_id, _parse_span(to_micros(deps.seg.clock.now()), from_, to, interval))
 
     @router.get("/{segment_id}/overlap", responses=OVERLAP)
     async def read_overlap(
@@ -168,14 +189,34 @@ def _add_members(router: APIRouter, deps: ApiDeps) -> None:
         )
 
 
-async def _read_history(deps: ApiDeps, segment_id: str, from_: str | None, to: str | None, interval: str) -> dict[str, Any]:
+async def _read_history(deps: ApiDeps, segment_id: str, span: Span) -> dict[str, Any]:
+    async with deps.database.snapshot() as snapshot:
+        await find_segment(snapshot, segment_id, deps)
+        size, edges = await load_edges_by_interval(snapshot, segment_id, **span._asdict())
+    entered = {start_us: came for start_us, came, _ in edges}
+    exited = {start_us: left for start_us, _, left in edges}
+    return {"items": show_sizes(size, entered, exited, *span), "next_cursor": None}
+
+
+async def _queue_recount(deps: ApiDeps, segment_id: str, span: Span) -> JSONResponse:
+    async with deps.database.transaction() as tx:
+        await find_segment(tx, segment_id, deps)
+        definitions = await deps.seg.definitions.load_all(tx)
+        check_recountable(Registry(map(compile_definition, definitions)), segment_id)
+        job_input = {"segment_id": segment_id, "span": list(span)}
+        job = await deps.jobs.create(tx, job_id=deps.seg.new_id(), kind=RECOUNT, input=job_input, now=deps.seg.clock.now())
+    return job_accepted(job)
+
+
+def _parse_span(now_us: int, from_: str | None, to: str | None, interval: str) -> Span:
+    """Raises BadRequest, Invalid."""
     try:
         interval_us = parse_duration(interval) // _MICROSECOND
     except ValueError as error:
         raise BadRequest(f"`interval` is a duration: {error}.") from error
     to_us = _parse_instant("to", to)
     if to_us is None:
-        to_us = to_micros(deps.seg.clock.now()) + 1
+        to_us = now_us + 1
     from_us = _parse_instant("from", from_)
     if from_us is None and interval_us > 0:
         # Whole days and hours: the last one is the one that runs.
@@ -185,17 +226,7 @@ async def _read_history(deps: ApiDeps, segment_id: str, from_: str | None, to: s
     if from_us is None or not 0 < points <= _MOST_POINTS:
         detail = f"gives {points} intervals; 1 to {_MOST_POINTS} are possible"
         raise Invalid(f"The history {detail}.", errors=[FieldError("#/query/interval", detail)])
-    async with deps.database.snapshot() as snapshot:
-        await find_segment(snapshot, segment_id, deps)
-        size, edges = await load_edges_by_interval(snapshot, segment_id, from_us=from_us, to_us=to_us, interval_us=interval_us)
-    moved = {start_us: (entered, exited) for start_us, entered, exited in edges}
-    items = []
-    for start_us in range(from_us, to_us, interval_us):
-        entered, exited = moved.get(start_us, (0, 0))
-        size += entered - exited
-        end = format_utc(from_micros(min(start_us + interval_us, to_us)))
-        items.append({"from": format_utc(from_micros(start_us)), "to": end, "size": size, "entered": entered, "exited": exited})
-    return {"items": items, "next_cursor": None}
+    return Span(from_us, to_us, interval_us)
 
 
 def _parse_instant(name: str, text: str | None) -> int | None:

@@ -91,6 +91,50 @@ async def test_what_the_clock_tells_late_corrects_the_past(api: httpx.AsyncClien
     assert [item["size"] for item in after] == [1, 0, 0, 0]
 
 
+async def test_what_came_late_of_somebody_who_was_quiet_since_counts_where_it_was_done(
+    api: httpx.AsyncClient, world: World
+) -> None:
+    await world.define({"did": "Order Completed", "within": "P1D"}, "recent")
+    ada = Customer(world)
+    await ada.does(make_touchpoint("Page Viewed"))
+    world.clock.set(NOON + timedelta(days=3))
+    await ada.does(order(60), order(2 * 1440))
+    params = {"from": "2026-03-01T00:00:00Z", "to": "2026-03-05T00:00:00Z"}
+    told = (await api.get("/v1/segments/recent/history", params=params)).json()["items"]
+    assert [item["size"] for item in told] == [1, 0, 1, 0]
+
+
+async def test_a_late_correction_corrects_the_past_when_it_is_counted_anew(api: httpx.AsyncClient, world: World) -> None:
+    """Two orders that were heard of late, after the profile was judged again: they are done before, and told nowhere."""
+    await world.define({"did": "Order Completed", "within": "P1D"}, "recent")
+    await world.define({"all": [{"not": {"segment": "recent"}}, {"did": "Page Viewed"}]}, "quiet")
+    ada = Customer(world)
+    await ada.does(make_touchpoint("Page Viewed"))
+    world.clock.set(NOON + timedelta(days=3))
+    await ada.does(make_touchpoint("Page Viewed", minute=3 * 1440))
+    await ada.does(order(60), order(2 * 1440), snapshot={"first_seen_at": "2026-03-01T12:00:00.000Z"})
+    params = {"from": "2026-03-01T00:00:00Z", "to": "2026-03-05T00:00:00Z"}
+    told = (await api.get("/v1/segments/recent/history", params=params)).json()["items"]
+    assert [item["size"] for item in told] == [0, 0, 0, 0]
+    expected = {"recent": [(1, 1, 0), (0, 0, 1), (1, 1, 0), (0, 0, 1)], "quiet": [(0, 1, 1), (1, 1, 0), (0, 0, 1), (1, 1, 0)]}
+    for segment, sizes in expected.items():
+        queued = await api.post(f"/v1/segments/{segment}/history/recount", params=params)
+        assert queued.status_code == 202
+        await world.run_jobs()
+        job = (await api.get(queued.headers["location"])).json()
+        assert [(one["size"], one["entered"], one["exited"]) for one in job["result"]["items"]] == sizes, segment
+        assert job["progress"] == {"done": 1, "total": 1}
+
+
+async def test_only_what_touchpoints_tell_is_counted_anew(api: httpx.AsyncClient, world: World) -> None:
+    await world.define({"trait": "plan", "eq": "gold"}, "gold")
+    await world.define({"not": {"segment": "gold"}}, "others")
+    for segment in ("gold", "others"):
+        refused = await api.post(f"/v1/segments/{segment}/history/recount")
+        assert (refused.status_code, refused.json()["code"]) == (422, "past_not_recountable")
+    assert (await api.post("/v1/segments/none/history/recount")).status_code == 404
+
+
 async def test_overlap_with_other_segments_both_ways(api: httpx.AsyncClient, world: World) -> None:
     await world.define(BUYERS, "a", "A")
     await world.define({"did": "Order Completed", "times": {"gte": 2}}, "b", "B")
