@@ -22,17 +22,7 @@ from libs.messaging.kafka_source import KafkaSource
 from libs.messaging.policy import ConsumerPolicy
 from libs.subscriber import Arrivals
 from services.segmentation.adapters.progress import ConsumedProgress
-from services.segmentation.api import (
-    ApiDeps,
-    build_analysis_router,
-    build_exports_router,
-    build_members_router,
-    build_memberships_router,
-    build_page_router,
-    build_segments_router,
-    build_webhooks_router,
-    build_work_router,
-)
+from services.segmentation.api import ROUTERS, ApiDeps
 from services.segmentation.consumer import GROUP, Checks, Exports, Fills, TimerLoop, build_handlers
 from services.segmentation.handlers.context import Registries, Segmentation
 from services.segmentation.settings import Settings
@@ -153,21 +143,11 @@ def create_app(deps: Deps) -> FastAPI:
         allow_private_webhooks=deps.settings.webhook_allow_private,
         has_export_folder=deps.settings.export_dir is not None,
     )
-    # Words of the addresses (`/overlap`) stand before `/{segment_id}`.
-    for build_router in (
-        build_analysis_router,
-        build_members_router,
-        build_work_router,
-        build_segments_router,
-        build_memberships_router,
-        build_webhooks_router,
-        build_exports_router,
-    ):
+    for build_router in ROUTERS:
         app.include_router(build_router(api))
     app.include_router(
         jobs_router(runtime.database, clock=runtime.clock, read_scope="segments:read", write_scope="segments:write")
     )
-    app.include_router(build_page_router(api))
     return app
 
 

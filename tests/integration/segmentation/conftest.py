@@ -24,17 +24,7 @@ from libs.kit.ids import build_id_factory
 from libs.messaging.ports import StagedId, TopicPartition
 from libs.subscriber import Arrivals
 from services.segmentation.adapters.progress import ConsumedProgress
-from services.segmentation.api import (
-    ApiDeps,
-    build_analysis_router,
-    build_exports_router,
-    build_members_router,
-    build_memberships_router,
-    build_page_router,
-    build_segments_router,
-    build_webhooks_router,
-    build_work_router,
-)
+from services.segmentation.api import ROUTERS, ApiDeps
 from services.segmentation.consumer import Checks, Fills, TimerLoop, build_handlers
 from services.segmentation.handlers.context import Registries, Segmentation
 from services.segmentation.handlers.define_segments import Wanted, change_segment, create_segment, delete_segment
@@ -230,16 +220,7 @@ async def app(world: World) -> AsyncIterator[FastAPI]:
         allow_private_webhooks=True,
         has_export_folder=True,
     )
-    for build in (
-        build_analysis_router,
-        build_members_router,
-        build_work_router,
-        build_segments_router,
-        build_memberships_router,
-        build_page_router,
-        build_webhooks_router,
-        build_exports_router,
-    ):
+    for build in ROUTERS:
         app.include_router(build(deps))
     app.include_router(jobs_router(world.database, clock=world.clock, read_scope="segments:read", write_scope="segments:write"))
     yield app
