@@ -1,5 +1,6 @@
 """`segments`: definitions kept as YAML files: tried out, stored, explained for one customer."""
 
+import time
 from pathlib import Path
 from urllib.parse import quote
 
@@ -16,6 +17,7 @@ segments = typer.Typer(help="Segment definitions from YAML files.", no_args_is_h
 FILE = typer.Argument(..., help="YAML: id, name, description, rule.", exists=True, dir_okay=False, readable=True)
 FIELDS = ("id", "name", "description", "rule")
 CONFLICT = 409
+POLL_S = 0.3
 
 
 def register(app: typer.Typer) -> None:
@@ -58,6 +60,33 @@ def create(file: Path = FILE, home: Path | None = HOME_OPTION) -> None:
     stored = answer.json()
     say(f"Segment {stored.get('id', definition.get('id'))} is stored.")
     print_json(stored)
+
+
+@segments.command("verify")
+def verify(
+    segment: str = typer.Argument("", help="A segment's id; all where left out."),
+    home: Path | None = HOME_OPTION,
+) -> None:
+    """Compare the stored members with what the rules say of what is stored. Ends with 1 where they differ."""
+    endpoints = find_endpoints(home)
+    base = endpoints.url("segmentation")
+    path = f"/v1/segments/{quote(segment, safe='')}/verify" if segment else "/v1/segments/verify"
+    job = request("POST", base + path, api_key=endpoints.api_key).json()
+    while job["state"] in ("queued", "running"):
+        time.sleep(POLL_S)
+        job = request("GET", f"{base}/v1/jobs/{job['id']}", api_key=endpoints.api_key).json()
+    if job["state"] != "succeeded":
+        fail(f"The comparison {job['state']}: {(job.get('error') or {}).get('detail', 'no more is known')}.", hint="Try again.")
+    found = job["result"]
+    print_plain(f"{found['compared']} memberships of {found['profiles']} profiles compared, {found['differences']} differences.")
+    if found["filling"]:
+        print_plain(f"Not compared, since their back-fill isn't through: {', '.join(found['filling'])}.")
+    if found["differences"]:
+        table = make_table("segment", "profile", "difference")
+        for one in found["examples"]:
+            table.add_row(one["segment_id"], one["profile_id"], one["what"])
+        STDOUT.print(table)
+        raise typer.Exit(1)
 
 
 @segments.command("explain")

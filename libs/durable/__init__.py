@@ -1,1 +1,1 @@
-"""What must survive a crash, once for all services: outbox, idempotency keys, jobs, cursors, the installation's record."""
+"""What must survive a crash, once for all services: outbox, idempotency keys, jobs, cursors, webhooks, whose data it is."""

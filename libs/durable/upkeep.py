@@ -11,7 +11,7 @@ from libs.kit.db import DATABASE_ERRORS, Database, is_retryable
 from libs.kit.logging import get_logger
 
 _log = get_logger(__name__)
-_PURGE_EVERY_S: Final = 600.0
+PURGE_EVERY_S: Final = 600.0
 
 
 async def repeat(work: Callable[[], Awaitable[object]], interval_s: float, stop: asyncio.Event) -> None:
@@ -35,4 +35,4 @@ async def purge_keys_regularly(database: Database, clock: Clock, stop: asyncio.E
         async with database.transaction() as tx:
             await purge_idempotency_keys(tx, clock.now())
 
-    await repeat(purge, _PURGE_EVERY_S, stop)
+    await repeat(purge, PURGE_EVERY_S, stop)

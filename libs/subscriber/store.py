@@ -213,9 +213,9 @@ async def load_profiles(tx: Tx, profile_ids: Sequence[UUID]) -> dict[UUID, Store
     if not profile_ids:
         return {}
     rows = await tx.fetch(
-        "SELECT profile_id, version, snapshot FROM sub_profiles WHERE profile_id = ANY($1::uuid[])", profile_ids
+        "SELECT profile_id, version, snapshot, judged_at FROM sub_profiles WHERE profile_id = ANY($1::uuid[])", profile_ids
     )
-    return {row[0]: StoredProfile(row[1], row[2]) for row in rows}
+    return {row[0]: StoredProfile(row[1], row[2], row[3]) for row in rows}
 
 
 async def load_other_members(tx: Tx, profile_ids: Sequence[UUID], known: Collection[UUID]) -> list[tuple[UUID, UUID]]:

@@ -1,6 +1,14 @@
 """What callers of the segmentation API are told."""
 
-from libs.kit.errors import Conflict, Invalid, NotFound, PayloadTooLarge, PreconditionFailed
+from libs.kit.errors import (
+    Conflict,
+    Invalid,
+    NotFound,
+    PayloadTooLarge,
+    PreconditionFailed,
+    TooManyRequests,
+    Unavailable,
+)
 
 
 class SegmentNotFound(NotFound):
@@ -11,6 +19,11 @@ class SegmentNotFound(NotFound):
 class SegmentExists(Conflict):
     code = "segment_exists"
     title = "A segment with this id exists"
+
+
+class SegmentIdReserved(Invalid):
+    code = "segment_id_reserved"
+    title = "The id has another meaning in addresses"
 
 
 class SegmentInUse(Conflict):
@@ -61,3 +74,48 @@ class InstantAhead(Invalid):
 class VersionConflict(PreconditionFailed):
     code = "version_conflict"
     title = "The segment was changed meanwhile"
+
+
+class TooManyWebhooks(Conflict):
+    code = "too_many_webhooks"
+    title = "There are as many webhooks as there may be"
+
+
+class WebhookNotFound(NotFound):
+    code = "webhook_not_found"
+    title = "No such webhook"
+
+
+class WebhookUrlRefused(Invalid):
+    code = "webhook_url_refused"
+    title = "Nothing is sent to this address"
+
+
+class ExportNotFound(NotFound):
+    code = "export_not_found"
+    title = "No such export"
+
+
+class ExportFailed(Conflict):
+    code = "export_failed"
+    title = "The members can't be written"
+
+
+class ExportTooLarge(Conflict):
+    code = "export_too_large"
+    title = "There are too many members to post"
+
+
+class ExportNotTaken(Unavailable):
+    code = "export_not_taken"
+    title = "The receiver didn't take the members"
+
+
+class PastNotRecountable(Invalid):
+    code = "past_not_recountable"
+    title = "The rule looks at values whose past isn't kept"
+
+
+class TooManyStreams(TooManyRequests):
+    code = "too_many_streams"
+    title = "Too many streams at once"

@@ -2,13 +2,14 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal, NamedTuple, Protocol
 from uuid import UUID
 
 from libs.events.segments import EdgeCause
 from libs.kit.db import Tx
 from libs.subscriber import FactTouchpoint
+from services.segmentation.domain.exporting import Form
 from services.segmentation.domain.history import Behaviour
 from services.segmentation.domain.judging import Edge, Membership
 from services.segmentation.domain.nodes import Need
@@ -34,6 +35,25 @@ class Definition:
     created_at: datetime
     updated_at: datetime
     filled_to: UUID | None = None
+
+
+class Export(NamedTuple):
+    """Members of a segment written every so often: to a file, or posted to a webhook. `columns` as they were asked for."""
+
+    id: UUID
+    segment_id: str
+    form: Form
+    columns: Sequence[str]
+    every: timedelta
+    webhook_id: UUID | None
+    next_at: datetime
+    created_at: datetime
+
+
+class SaveRun(Protocol):
+    """Remembers that a job is a run of an export."""
+
+    async def __call__(self, tx: Tx, export_id: UUID, job_id: UUID, due_at: datetime) -> None: ...
 
 
 class HistoryRequest(NamedTuple):
@@ -154,8 +174,16 @@ class Memberships(Protocol):
         """Profiles with a timer that is due, the longest due first. `due_us`: by partition, up to when timers may fire."""
         ...
 
-    async def load_members(self, tx: Tx, segment_id: str, after: UUID | None, limit: int) -> list[tuple[UUID, int]]:
-        """(profile, since in microseconds) by profile id. Never a profile that was absorbed."""
+    async def find_torn(self, tx: Tx, profile_ids: Collection[UUID], segment_ids: Collection[str]) -> list[tuple[str, UUID]]:
+        """(segment, profile) whose edges don't count up from 1 to the level, or end at another instant than it."""
+        ...
+
+    async def load_members(
+        self, tx: Tx, segment_id: str, after: UUID | None, limit: int, *, since_us: int | None = None
+    ) -> list[tuple[UUID, int]]:
+        """(profile, since in microseconds) by profile id; with `since_us` those who entered later than that. Never a profile
+        that was absorbed.
+        """
         ...
 
 

@@ -6,6 +6,7 @@ from sqlalchemy.dialects.postgresql import BYTEA, TIMESTAMP, UUID
 from libs.durable.idempotency import idempotency_tables
 from libs.durable.jobs import jobs_tables
 from libs.durable.outbox import outbox_tables
+from libs.durable.webhooks import webhooks_tables
 from libs.kit.db import build_metadata
 from libs.subscriber.tables import subscriber_tables
 
@@ -15,6 +16,7 @@ SUBSCRIBER = subscriber_tables(METADATA)
 outbox_tables(METADATA)
 idempotency_tables(METADATA)
 jobs_tables(METADATA)
+webhooks_tables(METADATA)
 
 SEGMENTS = sa.Table(
     "segments",
@@ -119,6 +121,26 @@ LIST_ENTRIES = sa.Table(
 sa.Index("ix_list_entries_unjudged", LIST_ENTRIES.c.list_id, LIST_ENTRIES.c.ref, postgresql_where=sa.text("NOT is_judged"))
 # A profile id on a list leads to whoever has the fragment that founded it.
 sa.Index("ix_sub_profiles_founding", SUBSCRIBER.profiles.c.founding)
+EXPORTS = sa.Table(
+    "exports",
+    METADATA,
+    sa.Column("id", UUID, primary_key=True),
+    sa.Column("segment_id", sa.Text, nullable=False),
+    sa.Column("form", sa.Text, nullable=False),
+    sa.Column("columns", sa.ARRAY(sa.Text), nullable=False),
+    sa.Column("every", sa.Interval, nullable=False),
+    # None: a file.
+    sa.Column("webhook_id", UUID),
+    sa.Column("next_at", TIMESTAMP(timezone=True), nullable=False, index=True),
+    sa.Column("created_at", TIMESTAMP(timezone=True), nullable=False),
+)
+EXPORT_RUNS = sa.Table(
+    "export_runs",
+    METADATA,
+    sa.Column("export_id", UUID, sa.ForeignKey("exports.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("job_id", UUID, primary_key=True),
+    sa.Column("due_at", TIMESTAMP(timezone=True), nullable=False),
+)
 TIMERS = sa.Table(
     "timers",
     METADATA,

@@ -33,7 +33,7 @@ def make_touchpoint(
         source_id="test",
         kind="track",
         name=name,
-        channel="server",
+        channel=changes.pop("channel", "server"),
         occurred_at=at,
         received_at=at,
         identifiers=(Identifier("user_id", "u1", fragment_of("user_id", "u1")),),

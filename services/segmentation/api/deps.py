@@ -1,23 +1,33 @@
 """What all routes work with, and what several of them do alike."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Final
 from uuid import UUID
 
 from fastapi import Query, Response
 
 from libs.durable.jobs import Jobs
 from libs.identity import IdentityKey
+from libs.kit.auth import Principal
 from libs.kit.db import Database, Tx
+from libs.kit.errors import FieldError, Forbidden, Invalid
+from libs.kit.http import requires
 from libs.subscriber import OUTCOME_HEADER, Arrivals, resolve_ref
 from libs.subscriber.waiting import MAX_WAIT_MS
+from services.segmentation.domain.exporting import Column, read_columns
+from services.segmentation.errors import SegmentNotFound
 from services.segmentation.handlers.context import Segmentation
-from services.segmentation.ports import PreviewSource, TraitNames
+from services.segmentation.ports import Definition, PreviewSource, TraitNames
 
+Reader = Annotated[Principal, requires("segments:read")]
+Writer = Annotated[Principal, requires("segments:write")]
 WaitFor = Annotated[UUID | None, Query(description="A touchpoint id: answer once its effects are in.")]
 WaitMs = Annotated[int, Query(ge=0, le=MAX_WAIT_MS)]
+Ids = Annotated[str, Query(description="Segment ids with commas between, 1 to 50.", examples=["vip,repeat-buyers"])]
 Limit = Annotated[int, Query(ge=1, le=500)]
 Cursor = Annotated[str | None, Query()]
+_MOST_SEGMENTS: Final = 50
+_PERSONAL_SCOPE: Final = "profiles:read"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +42,9 @@ class ApiDeps:
     preview_max_profiles: int
     list_max_refs: int
     list_max_bytes: int
+    longest_stream_s: float
+    allow_private_webhooks: bool
+    has_export_folder: bool
 
 
 async def await_touchpoint(deps: ApiDeps, response: Response, touchpoint_id: UUID | None, wait_ms: int) -> None:
@@ -46,3 +59,31 @@ async def resolve(tx: Tx, ref: str, deps: ApiDeps, response: Response, *, locati
     if resolved.asked_id is not None:
         response.headers["Content-Location"] = location.format(id=resolved.profile_id)
     return resolved.profile_id
+
+
+async def find_segment(tx: Tx, segment_id: str, deps: ApiDeps, *, even_deleted: bool = False) -> Definition:
+    """Raises SegmentNotFound."""
+    definition = await deps.seg.definitions.find(tx, segment_id, even_deleted=even_deleted) if "\0" not in segment_id else None
+    if definition is None:
+        raise SegmentNotFound(f"There is no segment {segment_id}.")
+    return definition
+
+
+def parse_columns(text: str, principal: Principal, pointer: str) -> tuple[Column, ...]:
+    """Raises Invalid, or Forbidden where a column shows what the key mustn't see."""
+    try:
+        columns = read_columns([name.strip() for name in text.split(",")])
+    except ValueError as error:
+        raise Invalid(f"`columns` {error}.", errors=[FieldError(pointer, str(error))]) from error
+    if any(column.is_personal for column in columns) and not principal.has(_PERSONAL_SCOPE):
+        raise Forbidden(f"Identifiers and traits need the scope {_PERSONAL_SCOPE}, too.")
+    return columns
+
+
+async def find_segments(tx: Tx, ids: str, deps: ApiDeps) -> list[Definition]:
+    """The segments of a list with commas, each once, in its order. Raises Invalid, SegmentNotFound."""
+    names = list(dict.fromkeys(name.strip() for name in ids.split(",")))
+    if len(names) > _MOST_SEGMENTS:
+        detail = f"has {len(names)} segments; {_MOST_SEGMENTS} are possible"
+        raise Invalid(f"`ids` {detail}.", errors=[FieldError("#/query/ids", detail)])
+    return [await find_segment(tx, name, deps) for name in names]

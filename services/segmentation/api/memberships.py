@@ -5,11 +5,9 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 
-from libs.kit.auth import Principal
 from libs.kit.errors import BadRequest, FieldError
-from libs.kit.http import requires
 from libs.kit.times import format_utc, from_micros, parse_utc, to_micros
-from services.segmentation.api.deps import ApiDeps, WaitFor, WaitMs, await_touchpoint, resolve
+from services.segmentation.api.deps import ApiDeps, Reader, WaitFor, WaitMs, await_touchpoint, resolve
 from services.segmentation.errors import InstantAhead
 from services.segmentation.handlers.ask_past import Past, ask_past
 from services.segmentation.store.reading import load_memberships_of
@@ -22,7 +20,7 @@ def build_memberships_router(deps: ApiDeps) -> APIRouter:
     async def read_memberships(
         ref: str,
         response: Response,
-        _: Annotated[Principal, requires("segments:read")],
+        _: Reader,
         at: Annotated[str | None, Query(description="A date or time: what was true then, by all that is known now.")] = None,
         wait_for: WaitFor = None,
         wait_ms: WaitMs = 2000,

@@ -7,12 +7,13 @@ from fastapi import APIRouter, Response
 
 from libs.kit.auth import Principal
 from libs.kit.http import requires
+from services.segmentation.api.deps import ApiDeps
 from services.segmentation.domain.grammar import build_rule_schema
 
 _SCHEMA: Final = msgspec.json.encode(build_rule_schema())
 
 
-def build_rules_router() -> APIRouter:
+def build_rules_router(_deps: ApiDeps) -> APIRouter:
     router = APIRouter(prefix="/v1/rules", tags=["segments"])
 
     @router.get(

@@ -1,23 +1,30 @@
-"""`/v1/segments`: definitions, who is in, how many there were, and why."""
+"""`/v1/segments`: definitions, who would be in, and why somebody is."""
 
 import re
-from datetime import timedelta
 from typing import Annotated, Any, Final
 from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Header, Response
 
 from libs.durable.cursors import cut_page, decode_cursor
 from libs.durable.idempotency import StoredAnswer, answer_once
-from libs.kit.auth import Principal
 from libs.kit.db import Tx
-from libs.kit.errors import BadRequest, FieldError, Invalid
-from libs.kit.http import requires
-from libs.kit.times import format_utc, from_micros, parse_duration, parse_utc, to_micros
-from services.segmentation.api.deps import ApiDeps, Cursor, Limit, WaitFor, WaitMs, await_touchpoint, resolve
+from libs.kit.errors import BadRequest
+from libs.kit.times import format_utc, from_micros
+from services.segmentation.api.deps import (
+    ApiDeps,
+    Cursor,
+    Limit,
+    Reader,
+    WaitFor,
+    WaitMs,
+    Writer,
+    await_touchpoint,
+    find_segment,
+    resolve,
+)
 from services.segmentation.api.shapes import ChangedSegment, NewSegment, PreviewRequest, show_segment, show_warnings
-from services.segmentation.errors import SegmentNotFound
 from services.segmentation.handlers.ask_rules import explain_membership, preview_rule
 from services.segmentation.handlers.context import parse_stored
 from services.segmentation.handlers.define_segments import (
@@ -30,15 +37,11 @@ from services.segmentation.handlers.define_segments import (
     read_rule,
 )
 from services.segmentation.ports import Definition
-from services.segmentation.store.reading import count_members, load_edges_by_interval, load_segment_overlaps
+from services.segmentation.store.reading import count_members
 
-Reader = Annotated[Principal, requires("segments:read")]
-Writer = Annotated[Principal, requires("segments:write")]
 IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key")]
 IfMatch = Annotated[str | None, Header(alias="If-Match")]
 _ETAG: Final = re.compile(r'(?:W/)?"(\d{1,9})"')
-_MICROSECOND: Final = timedelta(microseconds=1)
-_MOST_POINTS: Final = 1_000
 _PLAIN: Final = msgspec.json.Encoder(decimal_format="number")
 _PREVIEWED: Final = "preview"
 
@@ -95,7 +98,7 @@ def _add_definition_routes(router: APIRouter, deps: ApiDeps) -> None:
         """One segment with its rule, its version as ETag, and how far its back-fill is."""
         await await_touchpoint(deps, response, wait_for, wait_ms)
         async with deps.database.connection() as connection:
-            definition = await _find(connection, segment_id, deps)
+            definition = await find_segment(connection, segment_id, deps)
             members = await count_members(connection, segment_id)
             response.headers["ETag"] = f'"{definition.version}"'
             return await _show(connection, definition, members.get(segment_id, 0), deps)
@@ -107,48 +110,6 @@ def _add_question_routes(router: APIRouter, deps: ApiDeps) -> None:
         """Who would be in, before anything is saved: how many of how many, some of them, and what they share with others."""
         return await _preview(deps, body)
 
-    @router.get("/{segment_id}/members")
-    async def list_members(
-        segment_id: str,
-        response: Response,
-        _: Reader,
-        limit: Limit = 50,
-        cursor: Cursor = None,
-        wait_for: WaitFor = None,
-        wait_ms: WaitMs = 2000,
-    ) -> dict[str, Any]:
-        """Who is in now, and since when, by profile id."""
-        await await_touchpoint(deps, response, wait_for, wait_ms)
-        after = decode_cursor(cursor, UUID)[0] if cursor else None
-        async with deps.database.connection() as connection:
-            await _find(connection, segment_id, deps)
-            rows = await deps.seg.memberships.load_members(connection, segment_id, after, limit + 1)
-        page = cut_page(rows, limit, lambda row: (row[0],))
-        items = [
-            {"profile_id": str(profile_id), "since": format_utc(from_micros(since_us))} for profile_id, since_us in page.items
-        ]
-        return {"items": items, "next_cursor": page.next_cursor}
-
-    @router.get("/{segment_id}/history")
-    async def read_history(
-        segment_id: str,
-        _: Reader,
-        from_: Annotated[str | None, Query(alias="from")] = None,
-        to: str | None = None,
-        interval: str = "P1D",
-    ) -> dict[str, Any]:
-        """How many were in at the end of each interval, and how many entered and exited in it. The last 30 days by default."""
-        return await _read_history(deps, segment_id, from_, to, interval)
-
-    @router.get("/{segment_id}/overlap")
-    async def read_overlap(segment_id: str, _: Reader) -> dict[str, Any]:
-        """How many of its members are in each other segment, too."""
-        async with deps.database.connection() as connection:
-            await _find(connection, segment_id, deps)
-            overlaps = await load_segment_overlaps(connection, segment_id)
-            names = {one.id: one.name for one in await deps.seg.definitions.load_all(connection)}
-        return {"items": _show_overlaps(overlaps, names), "next_cursor": None}
-
     @router.get("/{segment_id}/explain/{ref}")
     async def explain(
         segment_id: str, ref: str, response: Response, _: Reader, wait_for: WaitFor = None, wait_ms: WaitMs = 2000
@@ -156,7 +117,7 @@ def _add_question_routes(router: APIRouter, deps: ApiDeps) -> None:
         """Why somebody is in it or not: each condition with the facts, and when the answer changes if only time goes on."""
         await await_touchpoint(deps, response, wait_for, wait_ms)
         async with deps.database.transaction() as tx:
-            definition = await _find(tx, segment_id, deps)
+            definition = await find_segment(tx, segment_id, deps)
             location = f"/v1/segments/{segment_id}/explain/{{id}}"
             profile_id = await resolve(tx, ref, deps, response, location=location)
             return _show_explained(profile_id, definition, await explain_membership(tx, profile_id, definition, deps.seg))
@@ -190,13 +151,6 @@ async def _show(tx: Tx, definition: Definition, members: int, deps: ApiDeps) -> 
     return show_segment(definition, members, job, rule=msgspec.json.decode(definition.rule))
 
 
-async def _find(tx: Tx, segment_id: str, deps: ApiDeps) -> Definition:
-    definition = await deps.seg.definitions.find(tx, segment_id) if "\0" not in segment_id else None
-    if definition is None:
-        raise SegmentNotFound(f"There is no segment {segment_id}.")
-    return definition
-
-
 async def _preview(deps: ApiDeps, body: PreviewRequest) -> dict[str, Any]:
     rule = read_rule(body.rule)
     async with deps.database.connection() as connection:
@@ -213,31 +167,6 @@ async def _preview(deps: ApiDeps, body: PreviewRequest) -> dict[str, Any]:
         "overlaps": _show_overlaps(found.overlaps, {id_: one.name for id_, one in definitions.items()}),
         "warnings": show_warnings(warnings),
     }
-
-
-async def _read_history(deps: ApiDeps, segment_id: str, from_: str | None, to: str | None, interval: str) -> dict[str, Any]:
-    now_us = to_micros(deps.seg.clock.now())
-    try:
-        to_us = to_micros(parse_utc(to)) if to else now_us + 1
-        from_us = to_micros(parse_utc(from_)) if from_ else to_us - timedelta(days=30) // _MICROSECOND
-        interval_us = parse_duration(interval) // _MICROSECOND
-    except ValueError as error:
-        raise BadRequest(f"`from` and `to` are times, `interval` is a duration: {error}.") from error
-    points = -(-(to_us - from_us) // interval_us) if interval_us > 0 else 0
-    if not 0 < points <= _MOST_POINTS:
-        detail = f"gives {points} intervals; 1 to {_MOST_POINTS} are possible"
-        raise Invalid(f"The history {detail}.", errors=[FieldError("#/query/interval", detail)])
-    async with deps.database.connection() as connection:
-        await _find(connection, segment_id, deps)
-        size, edges = await load_edges_by_interval(connection, segment_id, from_us=from_us, to_us=to_us, interval_us=interval_us)
-    moved = {start_us: (entered, exited) for start_us, entered, exited in edges}
-    items = []
-    for start_us in range(from_us, to_us, interval_us):
-        entered, exited = moved.get(start_us, (0, 0))
-        size += entered - exited
-        end = format_utc(from_micros(min(start_us + interval_us, to_us)))
-        items.append({"from": format_utc(from_micros(start_us)), "to": end, "size": size, "entered": entered, "exited": exited})
-    return {"items": items, "next_cursor": None}
 
 
 def _show_overlaps(overlaps: dict[str, int], names: dict[str, str]) -> list[dict[str, Any]]:

@@ -55,6 +55,7 @@ def show_segment(
         "version": definition.version,
         "state": definition.state,
         "progress": show_progress(definition, job),
+        "job": {"id": str(definition.job_id), "state": job.state if job is not None else "queued"},
         "members": members,
         "created_at": format_utc(definition.created_at),
         "updated_at": format_utc(definition.updated_at),

@@ -92,6 +92,7 @@ class Fills:
             async with self.database.connection() as connection:
                 total = await self.pages.count_known(connection)
             await job.report(done=job.done, total=total)
+            job.total = total
         while True:
             async with self.database.transaction() as tx:
                 profile_ids = await load_ids(tx, after, self.chunk_profiles)
@@ -101,6 +102,8 @@ class Fills:
                 if outgoing is None:
                     return False
                 after = profile_ids[-1]
-                await job.save(tx, done=job.done + len(profile_ids), checkpoint=after.bytes)
+                done = job.done + len(profile_ids)
+                # Newcomers behind the checkpoint are walked over, too.
+                await job.save(tx, done=done, total=max(done, job.total or 0), checkpoint=after.bytes)
                 staged = await self.outbox.stage(tx, outgoing)
             await self._publish(staged, outgoing)

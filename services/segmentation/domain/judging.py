@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from services.segmentation.domain.evaluation import evaluate
 from services.segmentation.domain.history import Facts
 from services.segmentation.domain.segments import Segment
-from services.segmentation.domain.timeline import find_next_change, find_schedule
+from services.segmentation.domain.timeline import Schedule, find_next_change, find_schedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +58,11 @@ def judge(
     """
     segments = tuple(segments)
     schedule: dict[int, set[str]] = {now_us: set()}
-    due: dict[str, int | None] = {}
+    coming: dict[str, Schedule] = {}
     for segment in segments:
-        coming = find_schedule(segment.timed, facts, from_us, now_us)
-        due[segment.id] = find_next_change(segment.rule, facts, now_us, coming)
+        coming[segment.id] = find_schedule(segment.timed, facts, from_us, now_us)
         turned = {one.until_us for one in facts.earlier if not segment.inputs.parts.isdisjoint(one.parts)}
-        for instant in (segment.id not in only_now and coming.passed | turned) or (now_us,):
+        for instant in (segment.id not in only_now and coming[segment.id].passed | turned) or (now_us,):
             schedule.setdefault(instant, set()).add(segment.id)
     edges: list[Edge] = []
     memberships: dict[str, Membership] = {}
@@ -81,6 +80,8 @@ def judge(
                 memberships[segment.id] = edge.to_membership()
                 edges.append(edge)
                 flipped.add(segment.id)
+    # By the levels as they are now: a segment that another builds on may have changed in this very judgement.
+    due = {segment.id: find_next_change(segment.rule, facts, now_us, coming[segment.id]) for segment in segments}
     return Judged(tuple(edges), memberships, due)
 
 

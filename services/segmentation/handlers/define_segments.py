@@ -21,6 +21,7 @@ from services.segmentation.errors import (
     RuleCyclic,
     RuleInvalid,
     SegmentExists,
+    SegmentIdReserved,
     SegmentInUse,
     SegmentNotFound,
     VersionConflict,
@@ -30,6 +31,8 @@ from services.segmentation.handlers.fill_segments import EMPTY, FILL, make_input
 from services.segmentation.ports import Definition, TraitNames
 
 _ID_LENGTH: Final = 64
+RESERVED_IDS: Final = frozenset(("analysis", "overlap", "preview", "verify"))
+"""Words that stand where an id does in the API's addresses."""
 _NOT_SLUG: Final = re.compile(r"[^a-z0-9]+")
 
 
@@ -97,6 +100,8 @@ async def create_segment(tx: Tx, wanted: Wanted, seg: Segmentation, jobs: Jobs) 
     rule = read_rule(wanted.rule)
     await seg.definitions.begin_change(tx)
     definitions = {definition.id: definition for definition in await seg.definitions.load_all(tx)}
+    if wanted.id in RESERVED_IDS:
+        raise SegmentIdReserved(f"No segment can be called {wanted.id}: the API's addresses use the word.")
     if wanted.id is not None and wanted.id in definitions:
         raise SegmentExists(f"A segment {wanted.id} exists; change it with PUT.")
     segment_id = wanted.id or make_slug(wanted.name, definitions)
@@ -175,7 +180,7 @@ def make_slug(name: str, taken: Mapping[str, object]) -> str:
     """An id from a name: `High spenders (DE)` -> `high-spenders-de`, numbered where that is taken."""
     slug = _NOT_SLUG.sub("-", name.lower()).strip("-")[:_ID_LENGTH].strip("-") or "segment"
     candidate, number = slug, 1
-    while candidate in taken:
+    while candidate in taken or candidate in RESERVED_IDS:
         number += 1
         candidate = f"{slug[: _ID_LENGTH - len(str(number)) - 1]}-{number}"
     return candidate

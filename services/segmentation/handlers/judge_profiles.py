@@ -22,6 +22,7 @@ from services.segmentation.domain.segments import Segment, SetTimer
 from services.segmentation.domain.values import Json, decode_sent
 from services.segmentation.handlers.context import Segmentation
 from services.segmentation.handlers.keep_values import EarlierValue
+from services.segmentation.handlers.tell_webhooks import tell_webhooks
 from services.segmentation.ports import HistoryRequest, Timer, ToldEdge
 
 SOURCE: Final = "segmentation"
@@ -74,7 +75,7 @@ async def judge_profiles(tx: Tx, candidates: Sequence[Candidate], seg: Segmentat
     levels = await seg.memberships.load(tx, profile_ids, _named_segments(candidates))
     lists = await seg.lists.load(tx, profile_ids, _named_lists(candidates))
     told: list[ToldEdge] = []
-    outgoing: list[Outgoing] = []
+    records: list[tuple[SegmentMembershipChanged, Outgoing]] = []
     set_timers: list[Timer] = []
     dropped: list[tuple[UUID, str]] = []
     for candidate, found in zip(candidates, history, strict=True):
@@ -82,12 +83,13 @@ async def judge_profiles(tx: Tx, candidates: Sequence[Candidate], seg: Segmentat
         for edge in judged.edges:
             reason = candidate.explain(edge)
             told.append(ToldEdge(candidate.profile_id, edge, reason.cause))
-            outgoing.append(make_record(candidate, edge, reason))
+            records.append(make_record(candidate, edge, reason))
         _move_timers(candidate, judged, set_timers, dropped)
     await seg.memberships.save(tx, told)
     await seg.memberships.save_timers(tx, set_timers, dropped)
+    await tell_webhooks(tx, records, seg.clock.now())
     _JUDGED.inc(sum(len(candidate.segments) for candidate in candidates))
-    return outgoing
+    return [record for _, record in records]
 
 
 def judge_candidate(
@@ -127,7 +129,7 @@ def _find_earlier_views(candidate: Candidate, view: Mapping[str, Json], parts: f
     return tuple(reversed(found.values()))
 
 
-def make_record(candidate: Candidate, edge: Edge, reason: Reason) -> Outgoing:
+def make_record(candidate: Candidate, edge: Edge, reason: Reason) -> tuple[SegmentMembershipChanged, Outgoing]:
     """The edge as others hear of it. Its id says which edge it is, however often it is told."""
     _EDGES.labels("entered" if edge.entered else "exited", reason.cause).inc()
     event = SegmentMembershipChanged(
@@ -143,7 +145,7 @@ def make_record(candidate: Candidate, edge: Edge, reason: Reason) -> Outgoing:
         touchpoint_id=reason.touchpoint_id,
         previous_s=edge.previous_us / _US_PER_S if edge.previous_us is not None else None,
     )
-    return codec.encode(
+    return event, codec.encode(
         event,
         topic=topics.SEGMENT_CHANGES,
         key=candidate.profile_id,

@@ -10,6 +10,7 @@ from libs.messaging.partitions import compute_murmur2
 from services.segmentation.domain.judging import Membership
 from services.segmentation.domain.segments import SetTimer
 from services.segmentation.ports import KnownEdge, Timer, ToldEdge
+from services.segmentation.store.pages import FIRST_ID
 
 _POSITIVE: Final = 0x7FFFFFFF
 _EDGE_COLUMNS: Final = ("segment_id", "profile_id", "seq", "at_us", "version", "cause")
@@ -131,13 +132,29 @@ class PostgresMemberships:
         )
         return sorted({row[0] for row in rows})
 
-    async def load_members(self, tx: Tx, segment_id: str, after: UUID | None, limit: int) -> list[tuple[UUID, int]]:
+    async def find_torn(self, tx: Tx, profile_ids: Collection[UUID], segment_ids: Collection[str]) -> list[tuple[str, UUID]]:
+        rows = await tx.fetch(
+            "SELECT segment_id, profile_id FROM (SELECT segment_id, profile_id, count(*) AS edges, max(seq) AS seq,"
+            " (array_agg(at_us ORDER BY seq DESC))[1] AS at_us FROM edges"
+            " WHERE profile_id = ANY($1::uuid[]) AND segment_id = ANY($2::text[]) GROUP BY 1, 2) AS e"
+            " FULL JOIN (SELECT segment_id, profile_id, seq, since_us FROM memberships"
+            " WHERE profile_id = ANY($1::uuid[]) AND segment_id = ANY($2::text[])) AS m USING (segment_id, profile_id)"
+            " WHERE (e.edges, e.seq, e.at_us) IS DISTINCT FROM (m.seq, m.seq, m.since_us) ORDER BY 1, 2",
+            list(profile_ids),
+            list(segment_ids),
+        )
+        return [(row[0], row[1]) for row in rows]
+
+    async def load_members(
+        self, tx: Tx, segment_id: str, after: UUID | None, limit: int, *, since_us: int | None = None
+    ) -> list[tuple[UUID, int]]:
         rows = await tx.fetch(
             "SELECT m.profile_id, m.since_us FROM memberships m JOIN sub_profiles p USING (profile_id)"
-            " WHERE m.segment_id = $1 AND m.is_member AND p.absorbed_into IS NULL AND ($2::uuid IS NULL OR m.profile_id > $2)"
-            " ORDER BY m.profile_id LIMIT $3",
+            " WHERE m.segment_id = $1 AND m.is_member AND p.absorbed_into IS NULL AND m.profile_id > $2 AND p.profile_id > $2"
+            " AND ($4::bigint IS NULL OR m.since_us > $4) ORDER BY m.profile_id LIMIT $3",
             segment_id,
-            after,
+            after or FIRST_ID,
             limit,
+            since_us,
         )
         return [(row[0], row[1]) for row in rows]

@@ -1,10 +1,14 @@
 """Profiles by id, a page at a time."""
 
 from collections.abc import Collection
+from typing import Final
 from uuid import UUID
 
 from libs.kit.db import Tx
 from services.segmentation.ports import KnownProfile
+
+FIRST_ID: Final = UUID(int=0)
+"""Before all others. A page that begins behind a value, never behind 'null or', is found by index in a plan for any value."""
 
 
 class PostgresProfilePages:
@@ -22,10 +26,10 @@ class PostgresProfilePages:
         """Live profiles by id; with `one_in` a stable part of them."""
         rows = await tx.fetch(
             "SELECT p.profile_id, p.snapshot, array_agg(f.fragment) FROM (SELECT profile_id, snapshot FROM sub_profiles"
-            " WHERE ($1::uuid IS NULL OR profile_id > $1) AND absorbed_into IS NULL AND snapshot IS NOT NULL"
+            " WHERE profile_id > $1 AND absorbed_into IS NULL AND snapshot IS NOT NULL"
             " AND ($3 = 1 OR abs(hashtext(profile_id::text)::bigint) % $3 = 0) ORDER BY profile_id LIMIT $2) AS p"
             " JOIN sub_fragments f ON f.profile_id = p.profile_id GROUP BY p.profile_id, p.snapshot ORDER BY p.profile_id",
-            after,
+            after or FIRST_ID,
             limit,
             one_in,
         )
@@ -41,19 +45,19 @@ class PostgresProfilePages:
 
     async def load_known_ids(self, tx: Tx, after: UUID | None, limit: int) -> list[UUID]:
         rows = await tx.fetch(
-            "SELECT profile_id FROM sub_profiles WHERE ($1::uuid IS NULL OR profile_id > $1) ORDER BY profile_id LIMIT $2",
-            after,
+            "SELECT profile_id FROM sub_profiles WHERE profile_id > $1 ORDER BY profile_id LIMIT $2",
+            after or FIRST_ID,
             limit,
         )
         return [row[0] for row in rows]
 
     async def load_concerned_ids(self, tx: Tx, segment_id: str, after: UUID | None, limit: int) -> list[UUID]:
         rows = await tx.fetch(
-            "SELECT profile_id FROM memberships WHERE segment_id = $1 AND is_member AND ($2::uuid IS NULL OR profile_id > $2)"
-            " UNION SELECT profile_id FROM timers WHERE segment_id = $1 AND ($2::uuid IS NULL OR profile_id > $2)"
-            " ORDER BY profile_id LIMIT $3",
+            "(SELECT profile_id FROM memberships WHERE segment_id = $1 AND is_member AND profile_id > $2 ORDER BY 1 LIMIT $3)"
+            " UNION (SELECT profile_id FROM timers WHERE segment_id = $1 AND profile_id > $2 ORDER BY 1 LIMIT $3)"
+            " ORDER BY 1 LIMIT $3",
             segment_id,
-            after,
+            after or FIRST_ID,
             limit,
         )
         return [row[0] for row in rows]

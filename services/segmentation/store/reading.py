@@ -1,10 +1,12 @@
 """Questions of the API that no judgement asks: counts, sizes over time, overlaps."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 import msgspec
 
 from libs.kit.db import Tx
+from services.segmentation.store.pages import FIRST_ID
 
 
 class _Traits(msgspec.Struct):
@@ -23,14 +25,30 @@ async def count_members(tx: Tx, segment_id: str | None = None) -> dict[str, int]
     return {row[0]: row[1] for row in rows}
 
 
-async def load_segment_overlaps(tx: Tx, segment_id: str) -> dict[str, int]:
-    """How many members of the segment each other one has, too."""
+async def load_overlaps(tx: Tx, segment_ids: Sequence[str], others: Sequence[str]) -> dict[tuple[str, str], int]:
+    """How many members each pair of (one of the segments, one of the others) shares; of one with itself, its size."""
     rows = await tx.fetch(
-        "SELECT o.segment_id, count(*) FROM memberships m JOIN memberships o USING (profile_id)"
-        " WHERE m.segment_id = $1 AND m.is_member AND o.is_member AND o.segment_id <> $1 GROUP BY o.segment_id",
-        segment_id,
+        "SELECT m.segment_id, o.segment_id, count(*) FROM memberships m JOIN memberships o USING (profile_id)"
+        " WHERE m.segment_id = ANY($1::text[]) AND o.segment_id = ANY($2::text[]) AND m.is_member AND o.is_member GROUP BY 1, 2",
+        segment_ids,
+        others,
     )
-    return {row[0]: row[1] for row in rows}
+    return {(row[0], row[1]): row[2] for row in rows}
+
+
+async def load_views_by_segment(
+    tx: Tx, segment_ids: Sequence[str], after: UUID | None, limit: int
+) -> list[tuple[UUID, list[str], bytes]]:
+    """(profile, those of the segments it is in, stored view) by profile id."""
+    rows = await tx.fetch(
+        "SELECT m.profile_id, m.segments, p.snapshot FROM (SELECT profile_id, array_agg(segment_id) AS segments FROM memberships"
+        " WHERE is_member AND segment_id = ANY($1::text[]) AND profile_id > $2"
+        " GROUP BY profile_id ORDER BY profile_id LIMIT $3) AS m JOIN sub_profiles p USING (profile_id) ORDER BY m.profile_id",
+        segment_ids,
+        after or FIRST_ID,
+        limit,
+    )
+    return [(row[0], row[1], row[2] or b"{}") for row in rows]
 
 
 async def load_memberships_of(tx: Tx, profile_id: UUID) -> list[tuple[str, int, int]]:

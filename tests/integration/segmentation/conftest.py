@@ -1,27 +1,34 @@
 """Segmentation on the real database, without a broker: polls are handed to its handler, what it would publish is kept."""
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import httpx
 import pytest
+from fastapi import FastAPI
 
-from libs.durable.jobs import JobRunner, PostgresJobs
+from libs.durable.jobs import JobRunner, PostgresJobs, jobs_router
 from libs.events.envelope import Incoming, Outgoing
 from libs.events.profiles import ProfileChanged
 from libs.events.segments import SegmentMembershipChanged
 from libs.events.touchpoints import TouchpointRecorded
+from libs.kit.auth import FixedAccess, Principal
 from libs.kit.clock import FakeClock
 from libs.kit.db import Database, Tx
+from libs.kit.health import Health
+from libs.kit.http import create_app
 from libs.kit.ids import build_id_factory
 from libs.messaging.ports import StagedId, TopicPartition
 from libs.subscriber import Arrivals
 from services.segmentation.adapters.progress import ConsumedProgress
-from services.segmentation.consumer import Fills, TimerLoop, build_handlers
+from services.segmentation.api import ROUTERS, ApiDeps
+from services.segmentation.consumer import Checks, Fills, TimerLoop, build_handlers
 from services.segmentation.handlers.context import Registries, Segmentation
 from services.segmentation.handlers.define_segments import Wanted, change_segment, create_segment, delete_segment
+from services.segmentation.handlers.verify_segments import Verdict, verify_memberships
 from services.segmentation.ports import Definition
 from services.segmentation.store import (
     PostgresBehaviours,
@@ -31,14 +38,15 @@ from services.segmentation.store import (
     PostgresProfilePages,
     PostgresViewHistory,
 )
-from tests.builders.changes import NOON, make_change, read_events, to_record
+from services.segmentation.store.reading import load_trait_names
+from tests.builders.changes import KEY, NOON, make_change, read_events, to_record
 from tests.support.databases import run_apart
 from tests.support.services import open_schema
 
 TABLES = (
     "segments, segment_versions, behaviours, behaviour_names, memberships, edges, timers, view_values, lists, list_entries,"
     " jobs, idempotency_keys,"
-    " sub_touchpoints, sub_fragments, sub_profiles, sub_dead"
+    " webhook_endpoints, webhook_deliveries, exports, export_runs, sub_touchpoints, sub_fragments, sub_profiles, sub_dead"
 )
 PARTITIONS = 6
 
@@ -64,6 +72,21 @@ class AllPartitions:
 
     def assignment(self) -> frozenset[TopicPartition]:
         return frozenset(TopicPartition("profile-changes", number) for number in range(PARTITIONS))
+
+
+Meanwhile = Callable[[], Awaitable[None]]
+
+
+class InterruptedPages(PostgresProfilePages):
+    """Before each page something happens, while the chunk's transaction is open but holds no lock yet."""
+
+    def __init__(self, between: Meanwhile | None) -> None:
+        self._between = between
+
+    async def load_known_ids(self, tx: Tx, after: UUID | None, limit: int) -> list[UUID]:
+        if self._between is not None:
+            await self._between()
+        return await super().load_known_ids(tx, after, limit)
 
 
 class World:
@@ -122,9 +145,12 @@ class World:
         async with self.database.transaction() as tx:
             await delete_segment(tx, id_, self.seg, self.jobs)
 
-    def make_runner(self, chunk: int = 3) -> JobRunner:
-        fills = Fills(self.database, self.outbox, self.seg, PostgresProfilePages(), chunk)
-        return JobRunner(self.database, fills.kinds(), clock=self.clock)
+    def make_runner(self, chunk: int = 3, kinds: Sequence[str] = (), between: Meanwhile | None = None) -> JobRunner:
+        """Of all kinds of jobs, or only some. `between`: what happens before each chunk of a back-fill."""
+        fills = Fills(self.database, self.outbox, self.seg, InterruptedPages(between), chunk)
+        checks = Checks(self.database, self.seg, PostgresProfilePages())
+        known = {**fills.kinds(), **checks.kinds()}
+        return JobRunner(self.database, {kind: known[kind] for kind in kinds or known}, clock=self.clock)
 
     async def run_jobs(self, chunk: int = 3) -> list[Any]:
         """All that wait; what they tell."""
@@ -141,6 +167,11 @@ class World:
         while await loop.fire_due():
             pass
         return read_events(self.outbox.published[before:])
+
+    async def verify(self) -> Verdict:
+        """Everything stored against what the rules say."""
+        async with self.database.snapshot() as snapshot:
+            return await verify_memberships(snapshot, self.seg, PostgresProfilePages())
 
     async def members(self, segment_id: str) -> set[UUID]:
         async with self.database.connection() as connection:
@@ -170,6 +201,49 @@ async def world(segmentation_dsn: str) -> AsyncIterator[World]:
         await tx.execute(f"TRUNCATE {TABLES}")
     yield World(database)
     await database.close()
+
+
+@pytest.fixture
+async def app(world: World) -> AsyncIterator[FastAPI]:
+    principals = {
+        "staff": Principal("staff", frozenset({"*"})),
+        "reader": Principal("reader", frozenset({"segments:read"})),
+    }
+    app = create_app(
+        service="segmentation",
+        title="t",
+        description="d",
+        health=Health(),
+        access=FixedAccess(principals=principals),
+        clock=world.clock,
+    )
+    deps = ApiDeps(
+        database=world.database,
+        seg=world.seg,
+        jobs=world.jobs,
+        arrivals=world.arrivals,
+        identity_key=KEY,
+        preview_source=PostgresProfilePages(),
+        trait_names=load_trait_names,
+        preview_max_profiles=1000,
+        list_max_refs=10,
+        list_max_bytes=1_000,
+        longest_stream_s=60,
+        allow_private_webhooks=True,
+        has_export_folder=True,
+    )
+    for build in ROUTERS:
+        app.include_router(build(deps))
+    app.include_router(jobs_router(world.database, clock=world.clock, read_scope="segments:read", write_scope="segments:write"))
+    yield app
+    await world.arrivals.close()
+
+
+@pytest.fixture
+async def api(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://t", headers={"Authorization": "Bearer staff"}) as client:
+        yield client
 
 
 class Customer:

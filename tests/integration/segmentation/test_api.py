@@ -1,7 +1,6 @@
 """HTTP of segmentation, with a worker's lanes run by hand in between."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
@@ -9,65 +8,13 @@ from uuid import uuid4
 
 import httpx
 import msgspec
-import pytest
 
-from libs.durable.jobs import jobs_router
-from libs.kit.auth import FixedAccess, Principal
-from libs.kit.health import Health
-from libs.kit.http import create_app
-from services.segmentation.api import (
-    ApiDeps,
-    build_lists_router,
-    build_memberships_router,
-    build_page_router,
-    build_rules_router,
-    build_segments_router,
-)
 from services.segmentation.domain.grammar import build_rule_schema
-from services.segmentation.store import PostgresProfilePages
-from services.segmentation.store.reading import load_trait_names
-from tests.builders.changes import KEY, NOON, fragment_of, make_touchpoint
+from tests.builders.changes import NOON, fragment_of, make_touchpoint
 
 from .conftest import Customer, World
 
 BUYERS = {"did": "Order Completed"}
-
-
-@pytest.fixture
-async def api(world: World) -> AsyncIterator[httpx.AsyncClient]:
-    principals = {
-        "staff": Principal("staff", frozenset({"*"})),
-        "reader": Principal("reader", frozenset({"segments:read"})),
-    }
-    app = create_app(
-        service="segmentation",
-        title="t",
-        description="d",
-        health=Health(),
-        access=FixedAccess(principals=principals),
-        clock=world.clock,
-    )
-    deps = ApiDeps(
-        database=world.database,
-        seg=world.seg,
-        jobs=world.jobs,
-        arrivals=world.arrivals,
-        identity_key=KEY,
-        preview_source=PostgresProfilePages(),
-        trait_names=load_trait_names,
-        preview_max_profiles=1000,
-        list_max_refs=10,
-        list_max_bytes=1_000,
-    )
-    for build in (build_segments_router, build_memberships_router, build_lists_router, build_page_router):
-        router = build(deps)
-        app.include_router(router)
-    app.include_router(build_rules_router())
-    app.include_router(jobs_router(world.database, clock=world.clock, read_scope="segments:read", write_scope="segments:write"))
-    transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://t", headers={"Authorization": "Bearer staff"}) as client:
-        yield client
-    await world.arrivals.close()
 
 
 def order(minute: int = 0) -> Any:
@@ -250,38 +197,6 @@ async def test_an_absorbed_id_answers_with_the_root(api: httpx.AsyncClient, worl
     assert answer.headers["content-location"] == f"/v1/memberships/{ada.id}"
 
 
-async def test_members_come_in_pages(api: httpx.AsyncClient, world: World) -> None:
-    await world.define(BUYERS, "s")
-    customers = [Customer(world) for _ in range(5)]
-    for customer in customers:
-        await customer.does(order())
-    seen: list[str] = []
-    cursor = None
-    while True:
-        params = {"limit": 2, **({"cursor": cursor} if cursor else {})}
-        page = (await api.get("/v1/segments/s/members", params=params)).json()
-        seen += [item["profile_id"] for item in page["items"]]
-        cursor = page["next_cursor"]
-        if cursor is None:
-            break
-    assert seen == sorted(str(customer.id) for customer in customers)
-    assert (await api.get("/v1/segments/s/members", params={"cursor": "x"})).status_code == 422
-
-
-async def test_history_is_the_size_over_time(api: httpx.AsyncClient, world: World) -> None:
-    await world.define({"did": "Order Completed", "within": "P2D"}, "recent")
-    for day in (0, 0, 1):
-        world.clock.set(NOON + timedelta(days=day, minutes=20))
-        await Customer(world).does(order(minute=day * 1440))
-    world.clock.set(NOON + timedelta(days=4))
-    await world.fire()
-    params = {"from": "2026-03-01T00:00:00Z", "to": "2026-03-05T00:00:00Z"}
-    items = (await api.get("/v1/segments/recent/history", params=params)).json()["items"]
-    assert [(item["size"], item["entered"], item["exited"]) for item in items] == [(2, 2, 0), (3, 1, 0), (1, 0, 2), (0, 0, 1)]
-    assert (await api.get("/v1/segments/recent/history", params={"interval": "P1M"})).status_code == 400
-    assert (await api.get("/v1/segments/recent/history", params={"interval": "PT1S"})).status_code == 422
-
-
 async def test_reading_your_own_write(api: httpx.AsyncClient, world: World) -> None:
     await world.define(BUYERS, "s")
     ada, bought = ada_of(world), order()
@@ -347,14 +262,6 @@ async def test_the_page_lists_segments_with_counts(api: httpx.AsyncClient, world
     page = (await api.get("/")).text
     assert "Buyers &lt;b&gt;" in page
     assert "100.0 %" in page
-
-
-async def test_overlap_with_other_segments(api: httpx.AsyncClient, world: World) -> None:
-    await world.define(BUYERS, "a", "A")
-    await world.define({"did": "Order Completed", "times": {"gte": 2}}, "b", "B")
-    for orders in (1, 2):
-        await Customer(world).does(*(order(number) for number in range(orders)))
-    assert (await api.get("/v1/segments/a/overlap")).json()["items"] == [{"id": "b", "name": "B", "count": 1}]
 
 
 async def test_a_list_from_its_file_to_its_members(api: httpx.AsyncClient, world: World) -> None:

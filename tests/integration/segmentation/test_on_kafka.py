@@ -26,6 +26,7 @@ from tests.builders.changes import make_change, make_touchpoint
 from tests.support.backing import Stack
 from tests.support.brokers import Recorder
 from tests.support.eventually import eventually
+from tests.support.receiver import run_receiver
 from tests.support.services import open_schema
 
 RECENT = {"did": "Order Completed", "within": "P30D"}
@@ -97,8 +98,8 @@ async def read_edges(settings: Settings, *, at_least: int) -> list[SegmentMember
     return edges
 
 
-def bought(at: datetime) -> Any:
-    return msgspec.structs.replace(make_touchpoint("Order Completed"), occurred_at=at, received_at=at)
+def bought(at: datetime, name: str = "Order Completed") -> Any:
+    return msgspec.structs.replace(make_touchpoint(name), occurred_at=at, received_at=at)
 
 
 async def test_edges_go_out_timers_fire_when_the_clock_says_so_and_a_replay_tells_nothing(settings: Settings) -> None:
@@ -137,3 +138,49 @@ async def test_edges_go_out_timers_fire_when_the_clock_says_so_and_a_replay_tell
         assert len(await read_edges(settings, at_least=40)) == 40
         assert (await client.get("/v1/segments/recent")).json()["members"] == 0
         assert (await client.get("/readyz")).status_code == 200
+
+
+async def test_webhooks_are_called_files_are_written_and_all_is_right_in_the_end(settings: Settings, tmp_path: Path) -> None:
+    """The receiver is away at first; the worker that queued the calls is gone when it comes back."""
+    quick = {"webhook_allow_private": True, "webhook_poll_ms": 20, "export_poll_s": 0.05, "export_dir": tmp_path / "files"}
+    settings = settings.model_copy(update=quick)
+    clock = settings.platform.clock
+    assert clock is not None
+    write_file_clock(clock, offset_s=0)
+    profiles = {uuid4(): uuid4() for _ in range(12)}
+    changes = [
+        make_change(profile, 1, fragments=(fragment,), applied=((fragment, bought(datetime.now(UTC), "Coffee Bought")),))
+        for profile, fragment in profiles.items()
+    ]
+    async with run_receiver() as receiver:
+        receiver.answers = [503]
+        async with running(settings) as (deps, client):
+            await client.post("/v1/segments", json={"id": "coffee", "name": "Coffee", "rule": {"did": "Coffee Bought"}})
+            webhook = (await client.post("/v1/webhooks", json={"url": receiver.url, "segments": ["coffee"]})).json()
+            await publish(deps, *changes)
+            await eventually(lambda: len(receiver.received) > 0)
+        receiver.answers = [200]
+        write_file_clock(clock, offset_s=timedelta(hours=1).total_seconds())
+        async with running(settings) as (_, client):
+
+            async def count_deliveries() -> dict[str, int]:
+                counts: dict[str, int] = (await client.get(f"/v1/webhooks/{webhook['id']}")).json()["deliveries"]
+                return counts
+
+            await eventually(count_deliveries, until=lambda counts: counts == {"pending": 0, "delivered": 12, "failed": 0})
+            told = {got.headers["webhook-id"] for got in receiver.received}
+            assert told == {f"coffee:{profile}:1" for profile in profiles}
+
+            await client.post("/v1/exports", json={"segment": "coffee", "every": "P1D", "columns": ["profile_id"]})
+            await eventually(lambda: list((tmp_path / "files").glob("coffee-*.csv")), until=bool)
+            [file] = (tmp_path / "files").glob("coffee-*.csv")
+            assert set(file.read_text().split()[1:]) == {str(profile) for profile in profiles}
+
+            job = (await client.post("/v1/segments/verify")).headers["location"]
+
+            async def find_result() -> Any:
+                return (await client.get(job)).json()["result"]
+
+            verdict = await eventually(find_result, until=lambda result: result is not None)
+            assert verdict["compared"] >= 12
+            assert verdict["examples"] == []

@@ -168,3 +168,14 @@ async def test_a_timer_of_an_earlier_rule_says_nothing_and_one_of_a_renamed_segm
     world.clock.advance(timedelta(days=30))
     [edge] = await world.fire()
     assert (edge.segment_id, edge.at) == ("edited", NOON + timedelta(days=60))
+
+
+async def test_a_timer_is_set_by_the_level_that_the_same_judgement_made(world: World) -> None:
+    """Whoever enters a segment and one that builds on it at once leaves the latter when its own window closes."""
+    await world.define({"did": "B"}, "inner")
+    await world.define({"all": [{"segment": "inner"}, {"did": "A", "within": "P1D"}]}, "outer")
+    ada = Customer(world)
+    await ada.does(make_touchpoint("A"), make_touchpoint("B"))
+    assert (await world.verify()).examples == []
+    world.clock.set(NOON + timedelta(days=3))
+    assert tell(await world.fire()) == [("exited", "outer", 2, "time")]
