@@ -7,8 +7,6 @@ from services.segmentation.domain.history import Facts
 from services.segmentation.domain.segments import Registry, Segment
 from services.segmentation.domain.timeline import find_schedule
 
-_BEFORE_ALL_US = -(1 << 62)
-
 
 def find_foundation(registry: Registry, segment_id: str) -> tuple[Segment, ...]:
     """The segment and all that it builds on, in the order of judgement: it stands last of those it needs."""
@@ -27,8 +25,7 @@ def find_alternations(
     """(instant, whether it entered), from when the profile was first seen to now. `facts` hold whole histories and no members."""
     instants = {first_us}
     for segment in foundation:
-        passed = find_schedule(segment.timed, facts, _BEFORE_ALL_US, now_us).passed
-        instants.update(one for one in passed if first_us <= one)
+        instants |= find_schedule(segment.timed, facts, first_us, now_us).passed
     found: list[tuple[int, bool]] = []
     is_in = False
     for instant in sorted(instants):

@@ -25,6 +25,7 @@ from services.segmentation.settings import Settings
 from tests.builders.changes import make_change, make_touchpoint
 from tests.support.backing import Stack
 from tests.support.brokers import Recorder
+from tests.support.databases import create_database, drop_database
 from tests.support.eventually import eventually
 from tests.support.receiver import run_receiver
 from tests.support.services import open_schema
@@ -33,20 +34,23 @@ RECENT = {"did": "Order Completed", "within": "P30D"}
 
 
 @pytest.fixture
-async def settings(stack: Stack, database_dsn: str, topic_prefix: str, tmp_path: Path) -> Settings:
+async def settings(stack: Stack, tmp_path: Path) -> AsyncIterator[Settings]:
+    """A database and topics of each test's own: it counts all that is told."""
+    name = f"test_{uuid4().hex[:12]}"
     platform = PlatformSettings(
         env="test",
         kafka=stack.kafka,
-        postgres=database_dsn,
-        topic_prefix=topic_prefix,
+        postgres=create_database(stack.postgres, name),
+        topic_prefix=f"{name}-",
         home=tmp_path,
         identity_key=bytes(32).hex(),
         clock=tmp_path / "clock.json",
     )
     await ensure_topics(platform, [topics.PROFILE_CHANGES, topics.SEGMENT_CHANGES], {"profile-changes": ["segmentation"]})
-    async with open_schema(database_dsn, "segmentation"):
+    async with open_schema(platform.postgres, "segmentation"):
         pass
-    return Settings(platform=platform)
+    yield Settings(platform=platform)
+    drop_database(stack.postgres, name)
 
 
 @asynccontextmanager
