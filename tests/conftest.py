@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 import structlog
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.support.absences import find_browser, find_shared, skip_without
 from tests.support.backing import Stack, open_stack
@@ -18,7 +18,7 @@ pytest_plugins = ["tests.support.sessions"]
 
 # A busy machine is no reason to fail; a failure prints how to repeat it. `make unit` looks a little,
 # `make test-full` much further.
-settings.register_profile("rapport", deadline=None, print_blob=True)
+settings.register_profile("rapport", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
 settings.register_profile("quick", settings.get_profile("rapport"), max_examples=15)
 settings.register_profile("full", settings.get_profile("rapport"), max_examples=1000)
 settings.load_profile("rapport")
