@@ -132,8 +132,8 @@ def fetch(port: int, path: str, *, timeout_s: float = _PROBE_TIMEOUT_S) -> tuple
     connection = http.client.HTTPConnection(HOST, port, timeout=timeout_s)
     try:
         connection.request("GET", path)
-        response = connection.getresponse()
-        return response.status, response.read()
+        with connection.getresponse() as response:
+            return response.status, response.read()
     except http.client.HTTPException as error:
         raise ConnectionError(str(error)) from error
     finally:
