@@ -213,6 +213,7 @@ class BatchConsumer:
         policy: ConsumerPolicy | None = None,
         random: Random | None = None,
     ) -> None:
+        self.handlers = handlers
         self._group = group
         self._source = source
         self._outbox = outbox

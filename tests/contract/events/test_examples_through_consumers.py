@@ -68,7 +68,7 @@ async def open_consumer(
     main = importlib.import_module(f"services.{service}.main")
     settings = importlib.import_module(f"services.{service}.settings").Settings(platform=platform)
     async with open_schema(platform.postgres, service) as database, main.build(settings) as deps:
-        yield database, {topic: lane._runner._handler for topic, lane in deps.consumer._lanes.items()}
+        yield database, deps.consumer.handlers
 
 
 async def read_state(database: Database) -> State:
