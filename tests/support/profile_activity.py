@@ -94,7 +94,7 @@ def list_devices(own: Sequence[TouchpointRecorded]) -> dict[str, Any]:
 
 
 def hash_device(device: Device) -> bytes:
-    return hashlib.blake2b("\n".join(device).encode(), digest_size=16, person=b"device").digest()
+    return hashlib.blake2b("\n".join(device).encode(), digest_size=16).digest()
 
 
 def prefer_channel(touchpoints: Sequence[TouchpointRecorded], own: Sequence[TouchpointRecorded]) -> str | None:

@@ -9,9 +9,10 @@ import msgspec
 from msgspec import Raw, Struct
 
 from libs.kit.ids import make_uuid8
+from services.profile.domain.bounds import NAMES_MAX, SHOWN_BYTES, VALUE_BYTES, choose_shown, keep_least
 from services.profile.domain.identity import is_verified_person
 from services.profile.domain.touchpoint import Touchpoint
-from services.profile.domain.traits import Said, Traits, fold_said, merge_said, read_object
+from services.profile.domain.traits import Said, Traits, bound_traits, fold_said, merge_said, merge_traits, read_object
 from services.profile.domain.values import NULL, encode_json, render_time, to_micros
 
 MOST_CLAIMED: Final = 100
@@ -41,6 +42,11 @@ _account = msgspec.msgpack.Decoder(Account)
 
 
 def fold_group(accounts: Accounts, account_id: str, traits: Raw, t_us: int, by: bytes) -> None:
+    _fold_account(accounts, account_id, traits, t_us, by)
+    keep_least(accounts, NAMES_MAX)
+
+
+def _fold_account(accounts: Accounts, account_id: str, traits: Raw, t_us: int, by: bytes) -> None:
     account = accounts.get(account_id)
     if account is None:
         account = accounts[account_id] = Account(t_us, {})
@@ -50,7 +56,9 @@ def fold_group(accounts: Accounts, account_id: str, traits: Raw, t_us: int, by: 
 
 def _fold_words(words: Traits, traits: Raw, t_us: int, by: bytes) -> None:
     for name, value in read_object(traits).items():
-        fold_said(words, name, Said(t_us, by, None if value == NULL else value))
+        if len(value) <= VALUE_BYTES:
+            fold_said(words, name, Said(t_us, by, None if value == NULL else value))
+    bound_traits(words)
 
 
 def collect_grouped(applied: Iterable[tuple[UUID, Touchpoint]]) -> Grouped:
@@ -93,16 +101,19 @@ def merge_accounts(parts: Iterable[Accounts]) -> Accounts:
         for account_id, account in part.items():
             known = merged.get(account_id)
             merged[account_id] = account if known is None else _merge(known, account)
+    keep_least(merged, NAMES_MAX)
     return merged
 
 
 def render_accounts(accounts: Accounts) -> bytes:
-    return encode_json([_show(account_id, account) for account_id, account in sorted(accounts.items())])
+    shown = {account_id: encode_json(_show(account_id, account)) for account_id, account in sorted(accounts.items())}
+    fitting = choose_shown({account_id: len(account) for account_id, account in shown.items()}, SHOWN_BYTES)
+    return b"[%b]" % b",".join(account for account_id, account in shown.items() if account_id in fitting)
 
 
 def _merge(a: Account, b: Account) -> Account:
     claimed = _bound(merge_said((a.claimed, b.claimed))) if a.claimed or b.claimed else {}
-    return Account(min(a.since_us, b.since_us), merge_said((a.traits, b.traits)), claimed)
+    return Account(min(a.since_us, b.since_us), merge_traits((a.traits, b.traits)), claimed)
 
 
 def _bound(claimed: Traits) -> Traits:

@@ -1,14 +1,17 @@
 """Consent by purpose and channel: the latest word stands, at equal t that of the greater touchpoint id."""
 
 from collections.abc import Iterable
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from msgspec import Raw, Struct
 
 from libs.consent import EVERY_CHANNEL, Status
+from services.profile.domain.bounds import keep_least
 from services.profile.domain.edits import COMMAND_SOURCES
 from services.profile.domain.touchpoint import Touchpoint
 from services.profile.domain.values import encode_json, render_time, to_micros
+
+PURPOSES_MAX: Final = 100
 
 
 class Consent(Struct, array_like=True, frozen=True, gc=False):
@@ -34,6 +37,7 @@ def fold_consents(consents: Consents, touchpoint: Touchpoint, t_us: int, by: byt
     for said in touchpoint.consent:
         word = Consent(at_us, by, said.status, said.wording_version, source, said.proof)
         _fold(consents, said.purpose, said.channel, word)
+    keep_least(consents, PURPOSES_MAX)
 
 
 def compute_word_time(t_us: int, touchpoint: Touchpoint) -> int:
@@ -46,6 +50,7 @@ def merge_consents(parts: Iterable[Consents]) -> Consents:
         for purpose, by_channel in part.items():
             for channel, word in by_channel.items():
                 _fold(merged, purpose, channel, word)
+    keep_least(merged, PURPOSES_MAX)
     return merged
 
 

@@ -14,6 +14,7 @@ from libs.orders.statements import OrderStatement
 from services.profile.domain.accounts import fold_group
 from services.profile.domain.activity import ActivityBook
 from services.profile.domain.attribution import fold_visit, read_visit
+from services.profile.domain.bounds import VALUE_BYTES
 from services.profile.domain.cleansing import CLEANSED, cleanse
 from services.profile.domain.consent import fold_consents
 from services.profile.domain.facts import (
@@ -56,7 +57,7 @@ from services.profile.domain.tallies import Asked, Tops, ask_carts, ask_purchase
 from services.profile.domain.texts import SURVEY_NAME, read_text_to_score
 from services.profile.domain.totals import FORMAT, Kind, Totals, decode_totals, encode_totals
 from services.profile.domain.touchpoint import Touchpoint
-from services.profile.domain.traits import Refused, Said, fold_said, keep_latest, merge_said, state_traits
+from services.profile.domain.traits import Refused, Said, bound_traits, fold_said, keep_latest, merge_said, state_traits
 from services.profile.domain.usage import Usage, fold_own, is_own, merge_usages, name_device
 from services.profile.domain.values import NULL, to_micros
 from services.profile.domain.view import ALL_PARTS, render_blank, render_core
@@ -206,10 +207,13 @@ class Folding:
         if stated:
             traits = opened.edit(TRAITS)
             for name, value in stated.items():
+                if len(value) > VALUE_BYTES:
+                    continue
                 clean = cleanse(name, value) if name in CLEANSED else value
                 if clean is not None:
                     original = None if clean == value else value
                     fold_said(traits, name, Said(t_us, by, None if clean == NULL else clean, original))
+            bound_traits(traits)
             self.touched.add("traits")
 
     def _fold_order(self, fragment: UUID, statement: OrderStatement, touchpoint: Touchpoint, t_us: int) -> None:

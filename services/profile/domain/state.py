@@ -17,7 +17,7 @@ from services.profile.domain.consent import Consents, merge_consents
 from services.profile.domain.lead import Lead, merge_leads
 from services.profile.domain.sessions import Interval
 from services.profile.domain.surveys import HISTORY_MAX
-from services.profile.domain.traits import Said, Traits, keep_latest, merge_said
+from services.profile.domain.traits import Said, Traits, keep_latest, merge_said, merge_traits
 from services.profile.domain.usage import Usage, merge_usages
 
 FORMAT: Final = 1
@@ -59,7 +59,7 @@ class Section(Generic[T]):
         self.decode: Callable[[Raw], T] = msgspec.msgpack.Decoder(kind).decode
 
 
-TRAITS: Final[Section[Traits]] = Section("traits", dict[str, Said], dict, merge_said)
+TRAITS: Final[Section[Traits]] = Section("traits", dict[str, Said], dict, merge_traits)
 ATTRIBUTION: Final[Section[Attribution]] = Section("attribution", Attribution, Attribution, merge_attributions)
 CONSENT: Final[Section[Consents]] = Section("consent", Consents, dict, merge_consents)
 SURVEYS: Final[Section[dict[str, Said]]] = Section("surveys", dict[str, Said], dict, merge_said)

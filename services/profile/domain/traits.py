@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from libs.identity import normalise
+from services.profile.domain.bounds import NAMES_MAX, SHOWN_BYTES, choose_shown, keep_least
 from services.profile.domain.touchpoint import NamedIdentifier, Touchpoint
 from services.profile.domain.values import NULL, encode_json, read_text
 
@@ -29,6 +30,25 @@ Refused: TypeAlias = Collection[tuple[str, str]]
 
 RESERVED: Final = {"firstName": "first_name", "lastName": "last_name", "createdAt": "created_at"}
 """Of Segment's reserved traits (spec/identify) those whose two spellings differ; the other ones are single words."""
+
+STANDARD: Final = frozenset(
+    {
+        "address",
+        "age",
+        "avatar",
+        "birthday",
+        "company",
+        "country",
+        "created_at",
+        "description",
+        "email",
+        "first_name",
+        "gender",
+        "id",
+    }
+    | {"last_name", "loyalty_card", "name", "phone", "plan", "title", "username", "website"}
+)
+"""Traits that are kept and shown whatever else there is: Segment's reserved ones, and what Rapport itself reads."""
 
 _CONTACTS: Final = ("email", "phone")
 _NO_OBJECT: Final = frozenset({b"{}", b"null"})
@@ -67,6 +87,16 @@ def merge_said(parts: Iterable[dict[str, Said]]) -> dict[str, Said]:
     return merged
 
 
+def bound_traits(traits: Traits) -> None:
+    keep_least(traits, NAMES_MAX, STANDARD)
+
+
+def merge_traits(parts: Iterable[Traits]) -> Traits:
+    merged = merge_said(parts)
+    bound_traits(merged)
+    return merged
+
+
 def state_traits(touchpoint: Touchpoint, refused: Refused) -> dict[str, bytes]:
     """What the touchpoint states of the customer: trait name -> JSON, `null` to delete.
 
@@ -97,7 +127,9 @@ def read_object(raw: Raw) -> dict[str, bytes]:
 
 
 def render_traits(traits: Traits) -> bytes:
-    return encode_json({name: Raw(word.value) for name, word in sorted(traits.items()) if word.value is not None})
+    values = {name: Raw(word.value) for name, word in sorted(traits.items()) if word.value is not None}
+    shown = choose_shown({name: len(name) + len(bytes(value)) for name, value in values.items()}, SHOWN_BYTES, STANDARD)
+    return encode_json(values if len(shown) == len(values) else {name: value for name, value in values.items() if name in shown})
 
 
 def _traits_of_context(context: Raw) -> Raw:

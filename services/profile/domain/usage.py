@@ -6,11 +6,11 @@ kept whose hash is least, which is the same for every order and grouping.
 
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from hashlib import blake2b
 from typing import Final
 
 from msgspec import Struct
 
+from services.profile.domain.bounds import keep_least
 from services.profile.domain.edits import COMMAND_SOURCES
 from services.profile.domain.touchpoint import StatedDevice, Touchpoint
 from services.profile.domain.values import NULL, encode_json, render_time
@@ -160,11 +160,5 @@ def _count_channel(usage: Usage, channel: str, count: int, last_us: int) -> None
 
 
 def _forget_devices(usage: Usage) -> None:
-    """Who isn't among the least now never will be: more devices push it further back. So what is kept was never forgotten."""
-    if len(usage.devices) > DEVICES_MAX:
-        for device in sorted(usage.devices, key=_hash_device)[DEVICES_MAX:]:
-            del usage.devices[device]
-
-
-def _hash_device(device: str) -> bytes:
-    return blake2b(device.encode(), digest_size=16, person=b"device").digest()
+    """Who is kept was never forgotten before."""
+    keep_least(usage.devices, DEVICES_MAX)
