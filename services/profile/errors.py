@@ -26,13 +26,6 @@ class EditNotApplied(Internal):
     title: ClassVar[str] = "The edit couldn't be applied"
 
 
-class EditIgnored(Conflict):
-    """The edit is in the log, and changes nothing: what it was addressed by is blocked."""
-
-    code: ClassVar[str] = "edit_ignored"
-    title: ClassVar[str] = "The identifier is blocked"
-
-
 class SameProfile(Conflict):
     """Both references lead to one profile: there is nothing to merge."""
 

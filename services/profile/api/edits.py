@@ -38,7 +38,7 @@ from services.profile.domain.edits import (
 )
 from services.profile.domain.lead import NOTE_CHARS, LeadStages
 from services.profile.domain.values import KEY_CHARS
-from services.profile.errors import EditIgnored, EditNotApplied, LeadMoveNotAllowed, LeadStageUnknown, ProfileNotFound
+from services.profile.errors import EditNotApplied, LeadMoveNotAllowed, LeadStageUnknown, ProfileNotFound
 from services.profile.handlers.tell_profiles import render_stored
 from services.profile.ports import StoredProfile
 from services.profile.store.outcomes import find_outcomes
@@ -327,8 +327,6 @@ async def _answer(deps: ApiDeps, ref: str, touchpoint_id: UUID) -> StoredAnswer:
     except NotYetVisible:
         body = _encode({"touchpoint_id": touchpoint_id, "state": "appended"})
         return StoredAnswer(status=202, body=body, headers=(named,))
-    if found.headers.get(OUTCOME_HEADER) == "ignored":
-        raise EditIgnored("The rules of identity say by now that the identifier it was addressed by identifies nobody.")
     if found.headers.get(OUTCOME_HEADER) == "dead_lettered":
         raise EditNotApplied("The edit was appended, but couldn't be applied. It lies among the dead letters of touchpoints.")
     return StoredAnswer(status=200, body=render_stored(found.profile), headers=(named, *found.headers.items()))

@@ -9,14 +9,20 @@ import msgspec
 from msgspec import Raw, Struct
 
 from libs.kit.ids import make_uuid8
-from services.profile.domain.bounds import NAMES_MAX, SHOWN_BYTES, VALUE_BYTES, choose_shown, keep_least
+from services.profile.domain.bounds import ACCOUNTS_SHOWN_BYTES, CLAIMED, NAME_CHARS, STATED, Bounds, choose_shown, keep_least
 from services.profile.domain.identity import is_verified_person
 from services.profile.domain.touchpoint import Touchpoint
-from services.profile.domain.traits import Said, Traits, bound_traits, fold_said, merge_said, merge_traits, read_object
+from services.profile.domain.traits import Said, Traits, fold_said, merge_said, read_object
 from services.profile.domain.values import NULL, encode_json, render_time, to_micros
 
 MOST_CLAIMED: Final = 100
-"""Names of traits that are only claimed; the least by name stay, so that it doesn't matter which came first."""
+"""Names of an account's traits that are only claimed; those with the least hashes stay."""
+
+
+ACCOUNT_CHARS: Final = 256
+"""A longer id is no account of the profile's view; the account itself is there."""
+_COPIED_BYTES: Final = 512
+_NAMED: Final = frozenset({"name"})
 
 
 class Account(Struct, array_like=True):
@@ -41,24 +47,23 @@ _encode = msgspec.msgpack.Encoder().encode
 _account = msgspec.msgpack.Decoder(Account)
 
 
-def fold_group(accounts: Accounts, account_id: str, traits: Raw, t_us: int, by: bytes) -> None:
-    _fold_account(accounts, account_id, traits, t_us, by)
-    keep_least(accounts, NAMES_MAX)
-
-
-def _fold_account(accounts: Accounts, account_id: str, traits: Raw, t_us: int, by: bytes) -> None:
+def fold_group(accounts: Accounts, account_id: str, traits: Raw, t_us: int, by: bytes, bounds: Bounds) -> None:
+    """In the profile's copy: what the account itself knows stands in its own row."""
+    if len(account_id) > ACCOUNT_CHARS:
+        return
     account = accounts.get(account_id)
     if account is None:
         account = accounts[account_id] = Account(t_us, {})
     account.since_us = min(account.since_us, t_us)
-    _fold_words(account.traits, traits, t_us, by)
+    _fold_words(account.traits, traits, t_us, by, _COPIED_BYTES)
+    keep_least(account.traits, bounds.account_names, _NAMED)
+    keep_least(accounts, bounds.accounts)
 
 
-def _fold_words(words: Traits, traits: Raw, t_us: int, by: bytes) -> None:
+def _fold_words(words: Traits, traits: Raw, t_us: int, by: bytes, most_bytes: int) -> None:
     for name, value in read_object(traits).items():
-        if len(value) <= VALUE_BYTES:
+        if len(value) <= most_bytes and len(name) <= NAME_CHARS:
             fold_said(words, name, Said(t_us, by, None if value == NULL else value))
-    bound_traits(words)
 
 
 def collect_grouped(applied: Iterable[tuple[UUID, Touchpoint]]) -> Grouped:
@@ -73,7 +78,7 @@ def collect_grouped(applied: Iterable[tuple[UUID, Touchpoint]]) -> Grouped:
             account = grouped.accounts.setdefault(account_id, Account(t_us, {}))
             account.since_us = min(account.since_us, t_us)
             words = account.traits if is_verified_person(touchpoint.identifiers[0]) else account.claimed
-            _fold_words(words, touchpoint.traits, t_us, touchpoint.id.bytes)
+            _fold_words(words, touchpoint.traits, t_us, touchpoint.id.bytes, STATED.value_bytes)
             since_us = grouped.members.get((account_id, fragment), t_us)
             grouped.members[account_id, fragment] = min(since_us, t_us)
     for account in grouped.accounts.values():
@@ -95,29 +100,46 @@ def show_account(account_id: str, stored: bytes) -> dict[str, Any]:
     return _show(account_id, _account.decode(stored))
 
 
-def merge_accounts(parts: Iterable[Accounts]) -> Accounts:
+def join_accounts(parts: Iterable[Accounts]) -> Accounts:
     merged: Accounts = {}
     for part in parts:
         for account_id, account in part.items():
             known = merged.get(account_id)
             merged[account_id] = account if known is None else _merge(known, account)
-    keep_least(merged, NAMES_MAX)
     return merged
+
+
+def merge_stated_accounts(parts: Iterable[Accounts]) -> Accounts:
+    return _bound_accounts(join_accounts(parts), STATED)
+
+
+def merge_claimed_accounts(parts: Iterable[Accounts]) -> Accounts:
+    return _bound_accounts(join_accounts(parts), CLAIMED)
+
+
+def _bound_accounts(accounts: Accounts, bounds: Bounds) -> Accounts:
+    keep_least(accounts, bounds.accounts)
+    for account in accounts.values():
+        keep_least(account.traits, bounds.account_names, _NAMED)
+    return accounts
 
 
 def render_accounts(accounts: Accounts) -> bytes:
     shown = {account_id: encode_json(_show(account_id, account)) for account_id, account in sorted(accounts.items())}
-    fitting = choose_shown({account_id: len(account) for account_id, account in shown.items()}, SHOWN_BYTES)
+    fitting = choose_shown({account_id: len(account) for account_id, account in shown.items()}, ACCOUNTS_SHOWN_BYTES)
     return b"[%b]" % b",".join(account for account_id, account in shown.items() if account_id in fitting)
 
 
 def _merge(a: Account, b: Account) -> Account:
     claimed = _bound(merge_said((a.claimed, b.claimed))) if a.claimed or b.claimed else {}
-    return Account(min(a.since_us, b.since_us), merge_traits((a.traits, b.traits)), claimed)
+    traits = merge_said((a.traits, b.traits))
+    keep_least(traits, STATED.traits, _NAMED)
+    return Account(min(a.since_us, b.since_us), traits, claimed)
 
 
 def _bound(claimed: Traits) -> Traits:
-    return claimed if len(claimed) <= MOST_CLAIMED else {name: claimed[name] for name in sorted(claimed)[:MOST_CLAIMED]}
+    keep_least(claimed, MOST_CLAIMED, _NAMED)
+    return claimed
 
 
 def _show(account_id: str, account: Account) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from msgspec import Struct
 from services.profile.domain.touchpoint import StatedCampaign
 from services.profile.domain.values import encode_json, render_time
 
+_WORD_CHARS: Final = 256
 _NOTHING: Final = b'{"source":null,"medium":null,"campaign":null,"at":null}'
 
 
@@ -32,7 +33,8 @@ def is_before(a: Visit, b: Visit) -> bool:
 
 
 def read_visit(campaign: StatedCampaign, t_us: int, by: bytes) -> Visit:
-    return Visit(t_us, by, campaign.source, campaign.medium, campaign.campaign)
+    said = (campaign.source, campaign.medium, campaign.campaign)
+    return Visit(t_us, by, *(word and word[:_WORD_CHARS] for word in said))
 
 
 def fold_visit(attribution: Attribution, visit: Visit) -> None:

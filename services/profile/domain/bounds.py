@@ -1,19 +1,34 @@
 """How much senders' own keys may fill: a view is told in one record, and the broker takes none above 1 MiB.
 
 What stays is chosen by the key alone, never by when it came, so that every order and grouping ends the same: who isn't among
-the least hashes now never will be, because more keys push it further back.
+the least hashes now never will be, because more keys push it further back. A website's key is public: what only browsers say is
+kept and bounded apart, so that it displaces nothing that the business itself said.
 """
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Final
 
-NAMES_MAX: Final = 1_000
-"""Custom traits of a profile, accounts it belongs to, purposes of consent."""
-VALUE_BYTES: Final = 8 * 1024
-"""A trait's value as JSON; a longer one stays in the timeline alone."""
-SHOWN_BYTES: Final = 256 * 1024
-"""All traits of a view together, and all its accounts."""
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Of what servers say, or of what only browsers say. `account_names`: traits of one account in the profile's copy."""
+
+    traits: int
+    value_bytes: int
+    accounts: int
+    account_names: int
+    purposes: int
+
+
+STATED: Final = Bounds(traits=500, value_bytes=4096, accounts=100, account_names=50, purposes=30)
+CLAIMED: Final = Bounds(traits=100, value_bytes=512, accounts=20, account_names=10, purposes=10)
+NAME_CHARS: Final = 128
+"""A longer name of a trait, or one of a purpose, says nothing: it stays in the timeline alone."""
+TRAITS_SHOWN_BYTES: Final = 160 * 1024
+ACCOUNTS_SHOWN_BYTES: Final = 96 * 1024
+"""All of a view together. What browsers alone may say fits in beside 100 KiB, and 40, of the business's own."""
 
 
 def keep_least(kept: dict[str, Any], most: int, always: Collection[str] = ()) -> None:

@@ -6,12 +6,14 @@ from typing import Final, TypeAlias
 from msgspec import Raw, Struct
 
 from libs.consent import EVERY_CHANNEL, Status
-from services.profile.domain.bounds import keep_least
+from services.profile.domain.bounds import CLAIMED, NAME_CHARS, STATED, Bounds, keep_least
 from services.profile.domain.edits import COMMAND_SOURCES
 from services.profile.domain.touchpoint import Touchpoint
 from services.profile.domain.values import encode_json, render_time, to_micros
 
-PURPOSES_MAX: Final = 100
+_CHANNELS_MAX: Final = 12
+_CHANNEL_CHARS: Final = 64
+_WORDING_CHARS: Final = 128
 
 
 class Consent(Struct, array_like=True, frozen=True, gc=False):
@@ -27,7 +29,7 @@ Consents: TypeAlias = dict[str, dict[str, Consent]]
 """purpose -> channel -> the latest word."""
 
 
-def fold_consents(consents: Consents, touchpoint: Touchpoint, t_us: int, by: bytes) -> None:
+def fold_consents(consents: Consents, touchpoint: Touchpoint, t_us: int, by: bytes, bounds: Bounds) -> None:
     """Take in what a touchpoint says of consent, at its t but no later than its receipt: a sender's clock may not run ahead.
 
     A command's and a one-click's t is set by us, after every word known, and stands.
@@ -35,22 +37,36 @@ def fold_consents(consents: Consents, touchpoint: Touchpoint, t_us: int, by: byt
     source = touchpoint.source_id
     at_us = compute_word_time(t_us, touchpoint)
     for said in touchpoint.consent:
-        word = Consent(at_us, by, said.status, said.wording_version, source, said.proof)
+        if not (_is_word(said.purpose, NAME_CHARS) and _is_word(said.channel, _CHANNEL_CHARS)):
+            continue
+        wording = said.wording_version and said.wording_version[:_WORDING_CHARS]
+        word = Consent(at_us, by, said.status, wording, source, said.proof)
         _fold(consents, said.purpose, said.channel, word)
-    keep_least(consents, PURPOSES_MAX)
+    keep_least(consents, bounds.purposes)
 
 
 def compute_word_time(t_us: int, touchpoint: Touchpoint) -> int:
     return t_us if touchpoint.source_id in COMMAND_SOURCES else min(t_us, to_micros(touchpoint.received_at))
 
 
-def merge_consents(parts: Iterable[Consents]) -> Consents:
+def join_consents(parts: Iterable[Consents]) -> Consents:
     merged: Consents = {}
     for part in parts:
         for purpose, by_channel in part.items():
             for channel, word in by_channel.items():
                 _fold(merged, purpose, channel, word)
-    keep_least(merged, PURPOSES_MAX)
+    return merged
+
+
+def merge_stated_consents(parts: Iterable[Consents]) -> Consents:
+    merged = join_consents(parts)
+    keep_least(merged, STATED.purposes)
+    return merged
+
+
+def merge_claimed_consents(parts: Iterable[Consents]) -> Consents:
+    merged = join_consents(parts)
+    keep_least(merged, CLAIMED.purposes)
     return merged
 
 
@@ -85,3 +101,8 @@ def _fold(consents: Consents, purpose: str, channel: str, word: Consent) -> None
     known = by_channel.get(channel)
     if known is None or (word.t_us, word.by) > (known.t_us, known.by):
         by_channel[channel] = word
+        keep_least(by_channel, _CHANNELS_MAX, (EVERY_CHANNEL,))
+
+
+def _is_word(text: str, most_chars: int) -> bool:
+    return len(text) <= most_chars and text.isprintable()

@@ -14,9 +14,10 @@ from libs.orders.statements import OrderStatement
 from services.profile.domain.accounts import fold_group
 from services.profile.domain.activity import ActivityBook
 from services.profile.domain.attribution import fold_visit, read_visit
-from services.profile.domain.bounds import VALUE_BYTES
+from services.profile.domain.bounds import CLAIMED, NAME_CHARS, STATED, keep_least
 from services.profile.domain.cleansing import CLEANSED, cleanse
 from services.profile.domain.consent import fold_consents
+from services.profile.domain.edits import COMMAND_SOURCES
 from services.profile.domain.facts import (
     CART_NAMES,
     MENTION_NAME,
@@ -36,6 +37,7 @@ from services.profile.domain.facts import (
     read_ticket,
     read_visits,
 )
+from services.profile.domain.identity import is_verified_person
 from services.profile.domain.lead import LeadWord, fold_capture, fold_owner, fold_stage, read_owner, read_stage
 from services.profile.domain.rows import RowBook
 from services.profile.domain.sessions import is_activity
@@ -43,6 +45,9 @@ from services.profile.domain.state import (
     ACCOUNTS,
     ANSWERS,
     ATTRIBUTION,
+    CLAIMED_ACCOUNTS,
+    CLAIMED_CONSENT,
+    CLAIMED_TRAITS,
     CONSENT,
     LEAD,
     SURVEYS,
@@ -57,7 +62,7 @@ from services.profile.domain.tallies import Asked, Tops, ask_carts, ask_purchase
 from services.profile.domain.texts import SURVEY_NAME, read_text_to_score
 from services.profile.domain.totals import FORMAT, Kind, Totals, decode_totals, encode_totals
 from services.profile.domain.touchpoint import Touchpoint
-from services.profile.domain.traits import Refused, Said, bound_traits, fold_said, keep_latest, merge_said, state_traits
+from services.profile.domain.traits import STANDARD, Refused, Said, fold_said, keep_latest, merge_said, state_traits
 from services.profile.domain.usage import Usage, fold_own, is_own, merge_usages, name_device
 from services.profile.domain.values import NULL, to_micros
 from services.profile.domain.view import ALL_PARTS, render_blank, render_core
@@ -126,19 +131,22 @@ class Folding:
         if is_own(touchpoint):
             self._fold_usage(opened, touchpoint, t_us)
         by = touchpoint.id.bytes
-        self._fold_traits(opened, touchpoint, refused, t_us, by)
+        is_stated = is_verified_person(touchpoint.identifiers[0]) or touchpoint.source_id in COMMAND_SOURCES
+        bounds = STATED if is_stated else CLAIMED
+        self._fold_traits(opened, touchpoint, refused, t_us, by, is_stated=is_stated)
         if touchpoint.campaign is not None:
             fold_visit(opened.edit(ATTRIBUTION), read_visit(touchpoint.campaign, t_us, by))
             self.touched.add("attribution")
         if touchpoint.consent:
-            fold_consents(opened.edit(CONSENT), touchpoint, t_us, by)
+            fold_consents(opened.edit(CONSENT if is_stated else CLAIMED_CONSENT), touchpoint, t_us, by, bounds)
             self.touched.add("consent")
         if touchpoint.order is not None:
             self._fold_order(fragment, touchpoint.order, touchpoint, t_us)
         elif kind == "track":
             self._fold_named(fragment, touchpoint, t_us, by)
         elif kind == "group" and touchpoint.group_id is not None:
-            fold_group(opened.edit(ACCOUNTS), touchpoint.group_id, touchpoint.traits, t_us, by)
+            accounts = opened.edit(ACCOUNTS if is_stated else CLAIMED_ACCOUNTS)
+            fold_group(accounts, touchpoint.group_id, touchpoint.traits, t_us, by, bounds)
             self.touched.add("accounts")
 
     def finish(self) -> tuple[dict[UUID, bytes], bytes, bytes]:
@@ -202,18 +210,20 @@ class Folding:
         fold_own(self._totals.usage, channel, device, t_us)
         self.touched.add("activity")
 
-    def _fold_traits(self, opened: OpenState, touchpoint: Touchpoint, refused: Refused, t_us: int, by: bytes) -> None:
+    def _fold_traits(
+        self, opened: OpenState, touchpoint: Touchpoint, refused: Refused, t_us: int, by: bytes, *, is_stated: bool
+    ) -> None:
         stated = state_traits(touchpoint, refused)
         if stated:
-            traits = opened.edit(TRAITS)
+            traits, bounds = (opened.edit(TRAITS), STATED) if is_stated else (opened.edit(CLAIMED_TRAITS), CLAIMED)
             for name, value in stated.items():
-                if len(value) > VALUE_BYTES:
+                if len(value) > bounds.value_bytes or len(name) > NAME_CHARS:
                     continue
                 clean = cleanse(name, value) if name in CLEANSED else value
                 if clean is not None:
                     original = None if clean == value else value
                     fold_said(traits, name, Said(t_us, by, None if clean == NULL else clean, original))
-            bound_traits(traits)
+            keep_least(traits, bounds.traits, STANDARD)
             self.touched.add("traits")
 
     def _fold_order(self, fragment: UUID, statement: OrderStatement, touchpoint: Touchpoint, t_us: int) -> None:

@@ -59,8 +59,8 @@ class LeadStages(Struct, frozen=True, forbid_unknown_fields=True):
 
 def read_stage(stage: Raw, t_us: int, by: bytes) -> Said | None:
     """What `Lead Stage Changed` states; None where its stage is no text."""
-    text = read_text(stage)
-    return None if text is None or not text.strip() else Said(t_us, by, encode_json(text.strip()))
+    text = (read_text(stage) or "").strip()[:KEY_CHARS]
+    return Said(t_us, by, encode_json(text)) if text else None
 
 
 def read_owner(word: LeadWord, t_us: int, by: bytes) -> Said | None:

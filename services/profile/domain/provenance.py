@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 from uuid import UUID
 
-from services.profile.domain.state import TRAITS, OpenState
+from services.profile.domain.state import CLAIMED_TRAITS, TRAITS, OpenState
 from services.profile.domain.traits import Said, is_later
 
 
@@ -23,7 +23,8 @@ def trace_traits(states: Mapping[UUID, bytes]) -> list[Origin]:
     """The traits that the fragments' merged view shows, by name; a deleted one isn't shown."""
     last: dict[str, tuple[Said, UUID]] = {}
     for fragment, packed in states.items():
-        for name, word in OpenState(packed).read(TRAITS).items():
+        opened = OpenState(packed)
+        for name, word in (*opened.read(TRAITS).items(), *opened.read(CLAIMED_TRAITS).items()):
             held = last.get(name)
             if held is None or is_later(word, held[0]):
                 last[name] = word, fragment

@@ -11,13 +11,13 @@ from uuid import UUID
 import msgspec
 from msgspec import Raw, Struct
 
-from services.profile.domain.accounts import Account, Accounts, merge_accounts
+from services.profile.domain.accounts import Account, Accounts, join_accounts, merge_claimed_accounts, merge_stated_accounts
 from services.profile.domain.attribution import Attribution, merge_attributions
-from services.profile.domain.consent import Consents, merge_consents
+from services.profile.domain.consent import Consents, join_consents, merge_claimed_consents, merge_stated_consents
 from services.profile.domain.lead import Lead, merge_leads
 from services.profile.domain.sessions import Interval
 from services.profile.domain.surveys import HISTORY_MAX
-from services.profile.domain.traits import Said, Traits, keep_latest, merge_said, merge_traits
+from services.profile.domain.traits import Said, Traits, keep_latest, merge_claimed, merge_said, merge_stated
 from services.profile.domain.usage import Usage, merge_usages
 
 FORMAT: Final = 1
@@ -45,27 +45,51 @@ class State(Struct, array_like=True, gc=False):
     accounts: Raw = _NIL
     answers: Raw = _NIL
     usage: Raw = _NIL
+    claimed_traits: Raw = _NIL
+    claimed_consent: Raw = _NIL
+    claimed_accounts: Raw = _NIL
 
 
 class Section(Generic[T]):
-    """A part of the state that is decoded when first asked for. `merge` never returns a value that belongs to a state."""
+    """A part of the state that is decoded when first asked for. `merge` never returns a value that belongs to a state.
 
-    __slots__ = ("create", "decode", "merge", "name")
+    `claimed`: what only browsers say of the same, kept apart and joined by `join` when it is looked at.
+    """
 
-    def __init__(self, name: str, kind: Any, create: Callable[[], T], merge: Callable[[Iterable[T]], T]) -> None:
+    __slots__ = ("claimed", "create", "decode", "join", "merge", "name")
+
+    def __init__(
+        self,
+        name: str,
+        kind: Any,
+        create: Callable[[], T],
+        merge: Callable[[Iterable[T]], T],
+        *,
+        claimed: "Section[T] | None" = None,
+        join: Callable[[Iterable[T]], T] | None = None,
+    ) -> None:
         self.name = name
         self.create = create
         self.merge = merge
+        self.claimed = claimed
+        self.join = join or merge
         self.decode: Callable[[Raw], T] = msgspec.msgpack.Decoder(kind).decode
 
 
-TRAITS: Final[Section[Traits]] = Section("traits", dict[str, Said], dict, merge_traits)
+CLAIMED_TRAITS: Final[Section[Traits]] = Section("claimed_traits", dict[str, Said], dict, merge_claimed)
+TRAITS: Final[Section[Traits]] = Section("traits", dict[str, Said], dict, merge_stated, claimed=CLAIMED_TRAITS, join=merge_said)
 ATTRIBUTION: Final[Section[Attribution]] = Section("attribution", Attribution, Attribution, merge_attributions)
-CONSENT: Final[Section[Consents]] = Section("consent", Consents, dict, merge_consents)
+CLAIMED_CONSENT: Final[Section[Consents]] = Section("claimed_consent", Consents, dict, merge_claimed_consents)
+CONSENT: Final[Section[Consents]] = Section(
+    "consent", Consents, dict, merge_stated_consents, claimed=CLAIMED_CONSENT, join=join_consents
+)
 SURVEYS: Final[Section[dict[str, Said]]] = Section("surveys", dict[str, Said], dict, merge_said)
 LEAD: Final[Section[Lead]] = Section("lead", Lead, Lead, merge_leads)
 USAGE: Final[Section[Usage]] = Section("usage", Usage, Usage, merge_usages)
-ACCOUNTS: Final[Section[Accounts]] = Section("accounts", dict[str, Account], dict, merge_accounts)
+CLAIMED_ACCOUNTS: Final[Section[Accounts]] = Section("claimed_accounts", dict[str, Account], dict, merge_claimed_accounts)
+ACCOUNTS: Final[Section[Accounts]] = Section(
+    "accounts", dict[str, Account], dict, merge_stated_accounts, claimed=CLAIMED_ACCOUNTS, join=join_accounts
+)
 
 
 def _merge_answers(parts: Iterable[list[Said]]) -> list[Said]:
@@ -140,4 +164,8 @@ class OpenStates:
 def merge_section(states: OpenStates, section: Section[T]) -> T:
     """The section over all fragments, to be looked at, not changed."""
     opened = [states[fragment].read(section) for fragment in states.members]
-    return opened[0] if len(opened) == 1 else section.merge(opened)
+    merged = opened[0] if len(opened) == 1 else section.merge(opened)
+    if section.claimed is None:
+        return merged
+    claimed = merge_section(states, section.claimed)
+    return section.join((merged, claimed)) if claimed else merged

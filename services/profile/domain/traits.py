@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from libs.identity import normalise
-from services.profile.domain.bounds import NAMES_MAX, SHOWN_BYTES, choose_shown, keep_least
+from services.profile.domain.bounds import CLAIMED, STATED, TRAITS_SHOWN_BYTES, choose_shown, keep_least
 from services.profile.domain.touchpoint import NamedIdentifier, Touchpoint
 from services.profile.domain.values import NULL, encode_json, read_text
 
@@ -87,13 +87,15 @@ def merge_said(parts: Iterable[dict[str, Said]]) -> dict[str, Said]:
     return merged
 
 
-def bound_traits(traits: Traits) -> None:
-    keep_least(traits, NAMES_MAX, STANDARD)
-
-
-def merge_traits(parts: Iterable[Traits]) -> Traits:
+def merge_stated(parts: Iterable[Traits]) -> Traits:
     merged = merge_said(parts)
-    bound_traits(merged)
+    keep_least(merged, STATED.traits, STANDARD)
+    return merged
+
+
+def merge_claimed(parts: Iterable[Traits]) -> Traits:
+    merged = merge_said(parts)
+    keep_least(merged, CLAIMED.traits, STANDARD)
     return merged
 
 
@@ -128,7 +130,8 @@ def read_object(raw: Raw) -> dict[str, bytes]:
 
 def render_traits(traits: Traits) -> bytes:
     values = {name: Raw(word.value) for name, word in sorted(traits.items()) if word.value is not None}
-    shown = choose_shown({name: len(name) + len(bytes(value)) for name, value in values.items()}, SHOWN_BYTES, STANDARD)
+    sizes = {name: len(encode_json(name)) + len(bytes(value)) for name, value in values.items()}
+    shown = choose_shown(sizes, TRAITS_SHOWN_BYTES, STANDARD)
     return encode_json(values if len(shown) == len(values) else {name: value for name, value in values.items() if name in shown})
 
 

@@ -17,6 +17,7 @@ from libs.kit.db import Tx
 from libs.messaging.outcomes import DUPLICATE, HANDLED, Ignored, Outcome, Reject
 from libs.messaging.ports import BatchResult
 from services.profile.domain.accounts import collect_grouped
+from services.profile.domain.edits import COMMAND_SOURCES
 from services.profile.domain.graph import BlockedSeen
 from services.profile.domain.identity import BLOCKED, NO_IDENTIFIER
 from services.profile.domain.messages import choose_last, render_last_message
@@ -113,6 +114,9 @@ def _drop_blocked(fresh: Sequence[tuple[int, TouchpointRecorded]], rules: Rules)
     ignored: list[_Kept] = []
     for place, touchpoint in fresh:
         own, blocked = rules.sort_out(touchpoint.identifiers)
+        if touchpoint.source_id in COMMAND_SOURCES and touchpoint.identifiers[0] in blocked:
+            # It is addressed to somebody we know already: whoever is known by a value that is blocked now may still say no.
+            own, blocked = (touchpoint.identifiers[0], *own), tuple(one for one in blocked if one != touchpoint.identifiers[0])
         previous, given_up = rules.sort_out(touchpoint.previous)
         if not own:
             ignored.append(_Kept(place, touchpoint, blocked + given_up))

@@ -62,10 +62,8 @@ async def test_what_browsers_claim_of_an_account_fills_in_where_no_server_has_a_
     for order in (said, said[::-1]):
         await profiles.apply(*order)
     account, members = await read(profiles)
-    assert {name: account["traits"].get(name) for name in ("name", "plan", "city", "x000")} == {
-        "name": "Acme", "plan": "gold", "city": "Bonn", "x000": 0,
-    }  # fmt: skip
-    assert len(account["traits"]) <= MOST_CLAIMED + 2
+    assert (account["traits"]["name"], account["traits"]["plan"]) == ("Acme", "gold")
+    assert MOST_CLAIMED - 1 <= len(account["traits"]) <= MOST_CLAIMED + 2
     assert len(members) == 2
 
 

@@ -66,7 +66,7 @@ async def test_a_touchpoint_left_without_an_identifier_changes_nobody_for_ever_a
     assert await profiles.members("u2") == {"u2"}
 
 
-async def test_who_waits_for_an_ignored_touchpoint_or_edits_what_is_blocked_is_told(service: Service) -> None:
+async def test_who_waits_for_an_ignored_touchpoint_is_told_and_whom_it_names_can_still_be_edited(service: Service) -> None:
     known = make_touchpoint(1, "u1")
     await service.send(known)
     await service.view("user_id:u1", known)
@@ -75,12 +75,14 @@ async def test_who_waits_for_an_ignored_touchpoint_or_edits_what_is_blocked_is_t
     await service.send(sent)
     answer = await service.get("/v1/profiles/user_id:u1", wait_for=str(sent.id))
     assert (answer.status_code, answer.headers["rapport-outcome"]) == (200, "ignored")
-    edited = await service.client.patch("/v1/profiles/user_id:u1/traits", json={"plan": "gold"})
-    assert (edited.status_code, edited.json()["code"]) == (409, "edit_ignored")
-    newest, oldest = (await service.get("/v1/identity/refusals")).json()["items"]
-    assert (oldest["reason"], oldest["touchpoint_id"], oldest["kept_by"]) == ("no_identifier", str(sent.id), None)
-    assert [(one["kind"], one["value"]) for one in oldest["identifiers"]] == [("user_id", "u1")]
-    assert (newest["reason"], newest["rules"]) == ("no_identifier", 1)
+    [refused] = (await service.get("/v1/identity/refusals")).json()["items"]
+    assert (refused["reason"], refused["touchpoint_id"], refused["kept_by"]) == ("no_identifier", str(sent.id), None)
+    assert ([(one["kind"], one["value"]) for one in refused["identifiers"]], refused["rules"]) == ([("user_id", "u1")], 1)
+    # Who is known by it may still be edited, and may still say no.
+    word = {"purpose": "marketing", "channel": "email", "status": "denied"}
+    assert (await service.client.put("/v1/profiles/user_id:u1/consent", json=word)).status_code == 200
+    view = (await service.get("/v1/profiles/user_id:u1")).json()
+    assert [(one["channel"], one["status"]) for one in view["consent"]] == [("email", "denied")]
 
 
 async def test_rules_are_read_changed_in_versions_and_remembered(service: Service) -> None:

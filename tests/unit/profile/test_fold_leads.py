@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from libs.events.touchpoints import TouchpointRecorded
-from services.profile.domain.state import encode_packed
+from services.profile.domain.state import State, encode_packed
 from services.profile.domain.totals import Totals
 from tests.builders.touchpoints import make_fragment, make_touchpoint
 from tests.fakes.fact_rows import FakeFactRows
@@ -53,7 +53,8 @@ def test_what_was_folded_before_there_were_histories_keeps_its_last_answer_and_s
         book = FoldingBook(rows)
         await book.apply([(ME, one) for one in told])
         # As the release before wrote it.
-        *before, lead, accounts, _answers, _usage = msgspec.msgpack.decode(book.states[ME])
+        place = State.__struct_fields__.index("lead")
+        *before, lead, accounts = msgspec.msgpack.decode(book.states[ME])[: place + 2]
         book.states[ME] = encode_packed([*before, lead[:2], accounts])
         (stored,) = book.profiles.values()
         figures = msgspec.msgpack.decode(stored.totals)[: Totals.__struct_fields__.index("answers")]
