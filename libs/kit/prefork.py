@@ -8,6 +8,7 @@ import gc
 import os
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
@@ -47,10 +48,11 @@ def begin_again_with_shared_metrics() -> None:
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)  # noqa: S606 - the same command
 
 
-def run_processes(count: int, run: Callable[[int], int]) -> int:
+def run_processes(count: int, run: Callable[[int], int], listener: socket.socket) -> int:
     """`run(number)` in so many forked processes. 0 if all were told to stop and ended well, else 1.
 
-    Call it with no other thread and no connection open.
+    Call it with no other thread and no connection open. The parent's copy of `listener` is closed: clients that come while the
+    children finish would wait in it for nobody.
     """
     gc.collect()
     gc.freeze()
@@ -64,6 +66,7 @@ def run_processes(count: int, run: Callable[[int], int]) -> int:
             os.close(held_end)
             _be_child(alive_end, run, number)
         children.add(child)
+    listener.close()
     os.close(alive_end)
     try:
         return _watch(children)

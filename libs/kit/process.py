@@ -109,7 +109,7 @@ def run_from_command_line(
     def run(number: int) -> int:
         return run_service(mode if number == 0 else "api", build, create_app, run_worker, shared, service=service)
 
-    return prefork.run_processes(settings.processes, run)
+    return prefork.run_processes(settings.processes, run, listener)
 
 
 def open_listener(settings: ServiceSettings) -> socket.socket:
