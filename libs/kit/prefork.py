@@ -49,7 +49,7 @@ def begin_again_with_shared_metrics() -> None:
 
 
 def run_processes(count: int, run: Callable[[int], int], listener: socket.socket) -> int:
-    """`run(number)` in so many forked processes. 0 if all were told to stop and ended well, else 1.
+    """`run(number)` in so many forked processes. 0 if all were told to stop and ended well, else the highest of their exit codes.
 
     Call it with no other thread and no connection open. The parent's copy of `listener` is closed: clients that come while the
     children finish would wait in it for nobody.
@@ -90,6 +90,8 @@ def _be_child(alive_end: int, run: Callable[[int], int], number: int) -> None:
     code = _EXIT_FAILED
     try:
         code = run(number)
+    except Exception:  # noqa: BLE001 - nothing comes after it that could tell
+        _log.critical("process_failed", exc_info=True)
     finally:
         if os.getppid() != _parent:
             _remove_metrics()
@@ -98,7 +100,8 @@ def _be_child(alive_end: int, run: Callable[[int], int], number: int) -> None:
 
 
 def _watch(children: set[int]) -> int:
-    is_stopping = has_failed = False
+    code = 0
+    is_stopping = False
     while children:
         number = signal.sigwait(_TOLD | {signal.SIGCHLD})
         if number in _TOLD:
@@ -107,12 +110,13 @@ def _watch(children: set[int]) -> int:
             continue
         ended = dict(_reap(children))
         children -= ended.keys()
-        has_failed = has_failed or any(ended.values())
+        code = max([code, *(ended_with if ended_with >= 0 else _EXIT_FAILED for ended_with in ended.values())])
         if ended and not is_stopping:
-            is_stopping = has_failed = True
+            is_stopping = True
+            code = max(code, _EXIT_FAILED)
             _log.error("process_ended_unasked", codes=sorted(ended.values()))
             _tell(children)
-    return _EXIT_FAILED if has_failed else 0
+    return code
 
 
 def _reap(children: Iterable[int]) -> Iterable[tuple[int, int]]:

@@ -266,6 +266,20 @@ async def test_new_clients_are_refused_while_several_finish(start: Start, client
     assert (await finish(process))[0] == 0
 
 
+async def test_several_that_are_refused_their_start_give_its_code(start: Start) -> None:
+    code, said = await finish(await start(worker="refused", processes="2"))
+    assert code == 2
+    assert "Set SHOP_WORKER" in said
+    assert "Traceback" not in said
+
+
+async def test_one_of_several_that_fails_unexpectedly_says_why(start: Start) -> None:
+    code, said = await finish(await start(worker="cannot be built", processes="2"))
+    assert code == 1
+    assert "process_failed" in said
+    assert "the service's own trouble" in said
+
+
 async def test_one_of_several_that_dies_takes_the_others_with_it(start: Start, client: httpx.AsyncClient, port: int) -> None:
     process = await start("api", processes="2")
     await eventually(lambda: is_live(client))
