@@ -254,6 +254,25 @@ def release(tmp_path: Path) -> None:
     (tmp_path / "note.released").touch()
 
 
+@pytest.mark.parametrize("is_parent_first", [True, False])
+async def test_a_signal_to_parent_and_child_lets_requests_finish(
+    start: Start, client: httpx.AsyncClient, tmp_path: Path, *, is_parent_first: bool
+) -> None:
+    process = await start("api", processes="2")
+    await eventually(lambda: is_live(client))
+    request, holder = await hold(client, tmp_path)
+    os.kill(process.pid if is_parent_first else holder, signal.SIGTERM)
+    await hear(process, "stopping", times=2 if is_parent_first else 1)
+    os.kill(holder if is_parent_first else process.pid, signal.SIGTERM)
+    await eventually(lambda: is_refused(client))
+    release(tmp_path)
+    assert (await request).json() == {"pid": holder}
+    code, said = await finish(process)
+    assert code == 0
+    assert "stopped_at_once" not in said
+    assert "parent_ended" not in said
+
+
 async def test_new_clients_are_refused_while_several_finish(start: Start, client: httpx.AsyncClient, tmp_path: Path) -> None:
     process = await start("api", processes="2")
     await eventually(lambda: is_live(client))
@@ -264,6 +283,17 @@ async def test_new_clients_are_refused_while_several_finish(start: Start, client
     release(tmp_path)
     assert (await request).status_code == 200
     assert (await finish(process))[0] == 0
+
+
+async def test_a_second_signal_ends_several_at_once(start: Start, client: httpx.AsyncClient) -> None:
+    process = await start(worker="hangs", stop_timeout_s="60", processes="2")
+    await eventually(lambda: is_live(client))
+    process.terminate()
+    await hear(process, "stopping", times=2)
+    process.terminate()
+    code, said = await finish(process)
+    assert code == 1
+    assert "stopped_at_once" in said
 
 
 async def test_several_that_are_refused_their_start_give_its_code(start: Start) -> None:
