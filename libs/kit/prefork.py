@@ -103,7 +103,7 @@ def _be_child(alive_end: int, run: Callable[[int], int], number: int) -> None:
 
 
 def _watch(children: set[int], held: BinaryIO) -> int:
-    """Until all have ended. The first word to them is the end of `held`, the second, at a second signal, leaves them no time."""
+    """The exit code, once all have ended. The end of `held` is the first word to them; a second signal leaves them no time."""
     code = 0
     is_told = False
     while children:
