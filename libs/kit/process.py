@@ -109,7 +109,7 @@ def run_from_command_line(
     def run(number: int) -> int:
         return run_service(mode if number == 0 else "api", build, create_app, run_worker, shared, service=service)
 
-    return prefork.run_processes(settings.processes, run)
+    return prefork.run_processes(settings.processes, run, listener)
 
 
 def open_listener(settings: ServiceSettings) -> socket.socket:
@@ -193,25 +193,30 @@ def _spare_the_collector() -> None:
 
 def _stop_on_signals(stop: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
+    is_signalled = False
 
     def handle(number: signal.Signals) -> None:
-        if stop.is_set():
+        nonlocal is_signalled
+        if is_signalled:
             _log.warning("stopped_at_once", signal=number.name)
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
-        _log.info("stopping", signal=number.name)
-        stop.set()
+        is_signalled = True
+        begin_to_stop(number.name)
+
+    def begin_to_stop(why: str) -> None:
+        if not stop.is_set():
+            _log.info("stopping", signal=why)
+            stop.set()
+
+    def follow_parent(lifeline: int) -> None:
+        loop.remove_reader(lifeline)
+        begin_to_stop("parent")
 
     for number in (signal.SIGTERM, signal.SIGINT) if prefork.lifeline() is None else (signal.SIGTERM,):
         loop.add_signal_handler(number, handle, number)
-    if (parent := prefork.lifeline()) is not None:
-        loop.add_reader(parent, _stop_as_orphan, loop, parent, stop)
-
-
-def _stop_as_orphan(loop: asyncio.AbstractEventLoop, parent: int, stop: asyncio.Event) -> None:
-    loop.remove_reader(parent)
-    _log.error("parent_ended")
-    stop.set()
+    if (lifeline := prefork.lifeline()) is not None:
+        loop.add_reader(lifeline, follow_parent, lifeline)
 
 
 @asynccontextmanager

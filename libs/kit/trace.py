@@ -1,5 +1,6 @@
 """W3C trace context (https://www.w3.org/TR/trace-context/): the trace a request or record belongs to, in a context variable."""
 
+import os
 import random
 import re
 from collections.abc import Iterator
@@ -11,7 +12,10 @@ from msgspec import Struct
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?", re.ASCII)
 _LENGTH = 55
 # Ids need to differ, not to be secret: a generator of our own costs a tenth of asking the kernel for each request.
-_bits = random.Random(random.SystemRandom().getrandbits(256)).getrandbits  # noqa: S311 - see above
+_own = random.Random()  # noqa: S311 - see above
+_bits = _own.getrandbits
+# A forked process has a copy of it, which would go on with the same ids as its parent and siblings.
+os.register_at_fork(after_in_child=_own.seed)
 
 
 class TraceContext(Struct, frozen=True):

@@ -1,6 +1,6 @@
 """What callers of the engagement API are told."""
 
-from libs.kit.errors import Invalid, NotFound
+from libs.kit.errors import Invalid, NotFound, TooManyRequests
 
 
 class TemplateNotFound(NotFound):
@@ -21,6 +21,11 @@ class CampaignNotFound(NotFound):
 class PreferenceUnknown(Invalid):
     code = "preference_unknown"
     title = "The page doesn't show this preference"
+
+
+class TooManyChoices(TooManyRequests):
+    code = "too_many_choices"
+    title = "Too many choices by this link"
 
 
 class LinkInvalid(NotFound):

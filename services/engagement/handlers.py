@@ -215,9 +215,12 @@ def sent_touchpoint(message: Claimed, engagement: Engagement) -> Outgoing:
     return _touchpoint(message, f"{message.id}:sent", "Email Sent", properties, engagement.clock.now(), engagement)
 
 
-def consent_touchpoint(message: Claimed, said: ConsentStatement, at: datetime, engagement: Engagement) -> Outgoing:
-    """`Consent Changed`, by who holds the message's link. `at` is later than any word known before."""
-    message_id = f"{message.id}:{engagement.new_id()}"  # each click is a word of its own: people change their minds
+def consent_touchpoint(message: Claimed, click: str, said: ConsentStatement, at: datetime, engagement: Engagement) -> Outgoing:
+    """`Consent Changed`, by who holds the message's link. `at` is later than any word known before.
+
+    `click` tells the message's clicks apart: published twice, one is still one touchpoint.
+    """
+    message_id = f"{message.id}:{click}"
     properties = {name: value for name, value in msgspec.structs.asdict(said).items() if value is not None}
     properties["email_id"] = str(message.id)
     return _touchpoint(message, message_id, "Consent Changed", properties, at, engagement, consent=(said,))

@@ -23,8 +23,9 @@ from libs.kit.times import parse_utc
 from libs.messaging.errors import PublishFailed
 from libs.subscriber.store import load_profiles
 from services.engagement.api.deps import ApiDeps
+from services.engagement.domain.choices import MOST_CHOICES, HourlyChoices, name_unsubscribe
 from services.engagement.domain.links import read_token
-from services.engagement.errors import LinkInvalid, PreferenceUnknown
+from services.engagement.errors import LinkInvalid, PreferenceUnknown, TooManyChoices
 from services.engagement.handlers import CHANNEL, consent_touchpoint
 from services.engagement.ports import Claimed
 
@@ -60,6 +61,8 @@ _known = msgspec.json.Decoder(_Known).decode
 
 
 def add_preferences(router: APIRouter, deps: ApiDeps) -> None:
+    made = HourlyChoices()
+
     @router.get("/u/{token}", tags=["preferences"], response_class=HTMLResponse)
     async def show_unsubscribe(token: str) -> HTMLResponse:
         """A page with one button: mail scanners follow links, so a GET changes nothing (RFC 8058)."""
@@ -68,9 +71,13 @@ def add_preferences(router: APIRouter, deps: ApiDeps) -> None:
 
     @router.post("/u/{token}", tags=["preferences"], response_class=HTMLResponse)
     async def unsubscribe(token: str) -> HTMLResponse:
-        """One click (RFC 8058): consent for the message's purpose by e-mail is denied from now on."""
+        """One click (RFC 8058): consent for the message's purpose by e-mail is denied from now on.
+
+        Repeated with no grant known in between it is the same click, and says nothing new.
+        """
         message, purpose = await _find_message(token, deps)
-        await _say(message, _Choice(purpose, CHANNEL, "denied"), f"one-click unsubscribe of message {message.id}", None, deps)
+        choice = _Choice(purpose, CHANNEL, "denied")
+        await _say(message, None, choice, f"one-click unsubscribe of message {message.id}", None, deps)
         return _render("unsubscribed.html", address=message.recipient, purpose=purpose, token=token)
 
     @router.get("/preferences/{token}", tags=["preferences"], response_class=HTMLResponse)
@@ -81,17 +88,26 @@ def add_preferences(router: APIRouter, deps: ApiDeps) -> None:
             choices = _list_choices(await _load_known(tx, message), purpose, deps)
         return _render("preferences.html", address=message.recipient, choices=choices, saved=False)
 
-    @router.post("/preferences/{token}", tags=["preferences"], response_class=HTMLResponse, openapi_extra=_FORM)
+    @router.post(
+        "/preferences/{token}", tags=["preferences"], response_class=HTMLResponse, openapi_extra=_FORM, responses=_TOO_MANY
+    )
     async def change_preference(token: str, request: Request) -> HTMLResponse:
-        """Grant or deny one purpose on one channel of those the page shows; 422 `preference_unknown` for any other."""
+        """Grant or deny one purpose on one channel of those the page shows; 422 `preference_unknown` for any other.
+
+        429 `too_many_choices` after 20 by one message's link within an hour, with Retry-After.
+        """
         message, purpose = await _find_message(token, deps)
         chosen = _read_choice(await read_body(request.scope, request.receive, _LONGEST_FORM))
         async with deps.database.connection() as tx:
             choices = _list_choices(await _load_known(tx, message), purpose, deps)
         if not any((one.purpose, one.channel) == (chosen.purpose, chosen.channel) for one in choices):
             raise PreferenceUnknown("The page shows no such purpose and channel.")
+        if wait_s := made.admit(message.id, deps.engagement.clock.now()):
+            detail = f"The link takes {MOST_CHOICES} choices an hour. Come again later."
+            raise TooManyChoices(detail, headers={"Retry-After": str(wait_s)})
         wording = WORDING_VERSION if chosen.status == "granted" else None
-        await _say(message, chosen, f"preference page of message {message.id}", wording, deps)
+        click = str(deps.engagement.new_id())  # each is a word of its own: people change their minds
+        await _say(message, click, chosen, f"preference page of message {message.id}", wording, deps)
         # The word is on its way through the log; the page shows what it will say.
         shown = [chosen if (one.purpose, one.channel) == (chosen.purpose, chosen.channel) else one for one in choices]
         return _render("preferences.html", address=message.recipient, choices=shown, saved=True)
@@ -119,11 +135,14 @@ def _read_choice(form: bytes) -> _Choice:
     return _Choice(given.get("purpose", ""), given.get("channel", ""), status)
 
 
-async def _say(message: Claimed, choice: _Choice, proof: str, wording: str | None, deps: ApiDeps) -> None:
+async def _say(message: Claimed, click: str | None, choice: _Choice, proof: str, wording: str | None, deps: ApiDeps) -> None:
+    """`click` None: it is the one click out."""
     statement = ConsentStatement(choice.purpose, choice.channel, choice.status, wording, proof)
     async with deps.database.transaction() as tx:
-        at = _later_than_known(deps.engagement.clock.now(), await _load_known(tx, message), choice)
-        outgoing = [consent_touchpoint(message, statement, at, deps.engagement)]
+        known = await _load_known(tx, message)
+        at = _later_than_known(deps.engagement.clock.now(), known, choice)
+        click = click or name_unsubscribe(known.consent, choice.purpose, choice.channel)
+        outgoing = [consent_touchpoint(message, click, statement, at, deps.engagement)]
         staged = await deps.outbox.stage(tx, outgoing)
     if staged is not None:
         # It is said and kept; while the broker is away the worker's sweep appends it later.
@@ -161,6 +180,7 @@ def _render(page: str, **values: Any) -> HTMLResponse:
     return HTMLResponse(_TEMPLATES.get_template(page).render(other=_OTHER, **values), headers=_HEADERS)
 
 
+_TOO_MANY: Final[dict[int | str, dict[str, Any]]] = {429: {"description": "`too_many_choices`"}}
 _FORM: Final[dict[str, Any]] = {
     "requestBody": {
         "required": True,

@@ -171,9 +171,9 @@ def build_edits_router(deps: ApiDeps) -> APIRouter:
             statement = ConsentStatement(**body.model_dump())
             return {"name": "Consent Changed", "occurred_at": at, "received_at": max(now, at), "consent": (statement,)}
 
-        return await _run(
-            deps, _Command(ref, principal.name, key, if_match, b"consent\n" + body.model_dump_json().encode()), build
-        )
+        # Keys outlive a deployment: what came to the body later is part of the input only where it is said.
+        content = body.model_dump_json(exclude={"proof"} if body.proof is None else None)
+        return await _run(deps, _Command(ref, principal.name, key, if_match, b"consent\n" + content.encode()), build)
 
     @router.post("/profiles/{ref}/lead/stage", responses=_ANSWERS | _MOVE_REFUSED)
     async def post_lead_stage(

@@ -1,6 +1,6 @@
 """The customer's own pages: one click out, and all preferences. The message's link is the key."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from typing import NamedTuple
 from uuid import UUID, uuid4
@@ -23,6 +23,7 @@ from services.engagement.api.deps import ApiDeps
 from services.engagement.api.preferences import WORDING_VERSION
 from services.engagement.api.routes import build_router
 from services.engagement.consumer import build_handlers
+from services.engagement.domain.choices import MOST_CHOICES
 from services.engagement.domain.links import build_token
 from services.engagement.handlers import Engagement
 from services.engagement.store import Library, PostgresOutreach
@@ -39,6 +40,7 @@ class Pages(NamedTuple):
     broker: FakeBroker
     token: str
     clock: FakeClock
+    learn: Callable[[int, list[dict[str, str]]], Awaitable[None]]
 
     def said(self) -> list[TouchpointRecorded]:
         events = [codec.decode(record) for record in self.broker.records("touchpoints")]
@@ -49,7 +51,7 @@ class Pages(NamedTuple):
 async def database(database_dsn: str) -> AsyncIterator[Database]:
     async with open_schema(database_dsn, "engagement") as opened:
         async with opened.transaction() as tx:
-            await tx.execute("truncate messages, triggers; truncate campaigns, templates cascade")
+            await tx.execute("truncate messages, triggers, sub_fragments, sub_profiles; truncate campaigns, templates cascade")
             await tx.execute("INSERT INTO templates VALUES ('t', 'T', 's', 'x', NULL, 1, $1, $1)", NOON)
             await tx.execute(
                 "INSERT INTO campaigns VALUES ('c', 'C', 's', 't', 'marketing', 'a@b.example', true, '{}', $1)", NOON
@@ -82,11 +84,17 @@ async def pages(database: Database) -> AsyncIterator[Pages]:
         {"purpose": "marketing", "channel": "*", "status": "granted", "at": LATER},
         {"purpose": "<b>research", "channel": "sms", "status": "denied", "at": "2026-01-01T00:00:00.000Z"},
     ]
-    change = make_change(uuid4(), 1, fragments=(fragment_of("email", ADDRESS),), snapshot={"consent": consent})
-    async with database.transaction() as tx:
-        await build_handlers(engagement, arrivals)["profile-changes"](tx, [to_record(change)])
+    profile_id = uuid4()
+
+    async def learn(version: int, consent: list[dict[str, str]]) -> None:
+        fragments = (fragment_of("email", ADDRESS),)
+        change = make_change(profile_id, version, fragments=fragments, snapshot={"consent": consent})
+        async with database.transaction() as tx:
+            await build_handlers(engagement, arrivals)["profile-changes"](tx, [to_record(change)])
+
+    await learn(1, consent)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://t") as client:
-        yield Pages(client, broker, build_token(MESSAGE, KEY), clock)
+        yield Pages(client, broker, build_token(MESSAGE, KEY), clock, learn)
     await arrivals.close()
 
 
@@ -124,6 +132,37 @@ async def test_who_changes_their_mind_again_and_again_is_heard_each_time(pages: 
     assert len({one.id for one in said}) == 3
     assert said == sorted(said, key=lambda one: one.occurred_at)
     assert said[0].occurred_at.isoformat() == "2026-03-01T12:00:05.001000+00:00"  # after the word for every channel
+
+
+async def test_a_click_out_that_is_repeated_is_one_touchpoint_until_there_is_a_grant_to_take_back(pages: Pages) -> None:
+    for _ in range(3):
+        assert (await pages.client.post(f"/u/{pages.token}")).status_code == 200
+        pages.clock.advance(timedelta(minutes=1))
+    assert len({one.id for one in pages.said()}) == 1
+    denied = {"purpose": "marketing", "channel": "email", "status": "denied", "at": "2026-03-01T12:00:05.001Z"}
+    await pages.learn(2, [denied])
+    for _ in range(3):
+        await pages.client.post(f"/u/{pages.token}")
+    assert len({one.id for one in pages.said()}) == 2  # that the word was applied may be known by then
+    await pages.learn(3, [denied | {"status": "granted", "at": "2026-03-01T12:02:00.000Z"}])
+    for _ in range(3):
+        await pages.client.post(f"/u/{pages.token}")
+    assert len({one.id for one in pages.said()}) == 3
+    assert {one.consent[0].status for one in pages.said()} == {"denied"}
+
+
+async def test_a_link_takes_so_many_choices_an_hour(pages: Pages) -> None:
+    form = {"purpose": "marketing", "channel": "email", "status": "denied"}
+    pages.clock.advance(timedelta(minutes=10))
+    codes = [(await pages.client.post(f"/preferences/{pages.token}", data=form)).status_code for _ in range(MOST_CHOICES)]
+    refused = await pages.client.post(f"/preferences/{pages.token}", data=form)
+    assert set(codes) == {200}
+    assert (refused.status_code, refused.json()["code"]) == (429, "too_many_choices")
+    assert refused.headers["Retry-After"] == "3000"
+    assert len(pages.said()) == MOST_CHOICES == 20
+    assert (await pages.client.post(f"/u/{pages.token}")).status_code == 200  # out is always possible
+    pages.clock.advance(timedelta(minutes=50))
+    assert (await pages.client.post(f"/preferences/{pages.token}", data=form)).status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,8 @@ class Deps:
 async def build(settings: Settings) -> AsyncIterator[Deps]:
     if settings.worker == "refused":
         raise ConfigurationRefused("Set SHOP_WORKER to something else.")
+    if settings.worker == "cannot be built":
+        raise ValueError("the service's own trouble")
     yield Deps(settings)
     with settings.note.open("a") as note:
         note.write("closed\n")
@@ -56,6 +58,14 @@ def build_app(deps: Deps) -> FastAPI:
         with deps.settings.note.open("a") as note:
             note.write("asked\n")
         await asyncio.sleep(0.5)
+        return {"pid": os.getpid()}
+
+    @app.get("/held")
+    async def answer_when_released() -> dict[str, int]:
+        with deps.settings.note.open("a") as note:
+            note.write(f"held by {os.getpid()}\n")
+        while not deps.settings.note.with_suffix(".released").exists():
+            await asyncio.sleep(0.02)
         return {"pid": os.getpid()}
 
     return app

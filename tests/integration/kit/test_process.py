@@ -81,6 +81,26 @@ def list_names(folder: Path) -> list[str]:
     return [entry.name for entry in folder.iterdir()]
 
 
+async def is_refused(client: httpx.AsyncClient) -> bool:
+    try:
+        await client.get("/healthz")
+    except httpx.ConnectError:
+        return True
+    except httpx.TransportError:
+        pass
+    return False
+
+
+async def hear(process: Process, event: str, *, times: int = 1) -> None:
+    """Read what it says until it has said this so many times."""
+    assert process.stderr is not None
+    async with asyncio.timeout(20):
+        while times:
+            line = await process.stderr.readline()
+            assert line, f"ended without {event}"
+            times -= f'"{event}"'.encode() in line
+
+
 async def read_note(tmp_path: Path) -> str:
     note = tmp_path / "note"
     return note.read_text() if note.exists() else ""
@@ -221,6 +241,73 @@ async def test_two_processes_answer_on_one_port_as_one(
     assert (await request).status_code == 200
     assert (await finish(process))[0] == 0
     assert sorted((await read_note(tmp_path)).split()) == ["asked", "began", "closed", "closed", "done", "worker", "worker"]
+
+
+async def hold(client: httpx.AsyncClient, tmp_path: Path) -> tuple[asyncio.Task[httpx.Response], int]:
+    """A request that is answered after `release`, and the pid of who has it."""
+    request = asyncio.create_task(client.get("/held"))
+    note = await eventually(lambda: read_note(tmp_path), until=lambda note: "held by" in note)
+    return request, int(note.split("held by ")[1].split()[0])
+
+
+def release(tmp_path: Path) -> None:
+    (tmp_path / "note.released").touch()
+
+
+@pytest.mark.parametrize("is_parent_first", [True, False])
+async def test_a_signal_to_parent_and_child_lets_requests_finish(
+    start: Start, client: httpx.AsyncClient, tmp_path: Path, *, is_parent_first: bool
+) -> None:
+    process = await start("api", processes="2")
+    await eventually(lambda: is_live(client))
+    request, holder = await hold(client, tmp_path)
+    os.kill(process.pid if is_parent_first else holder, signal.SIGTERM)
+    await hear(process, "stopping", times=2 if is_parent_first else 1)
+    os.kill(holder if is_parent_first else process.pid, signal.SIGTERM)
+    await eventually(lambda: is_refused(client))
+    release(tmp_path)
+    assert (await request).json() == {"pid": holder}
+    code, said = await finish(process)
+    assert code == 0
+    assert "stopped_at_once" not in said
+    assert "parent_ended" not in said
+
+
+async def test_new_clients_are_refused_while_several_finish(start: Start, client: httpx.AsyncClient, tmp_path: Path) -> None:
+    process = await start("api", processes="2")
+    await eventually(lambda: is_live(client))
+    request, _ = await hold(client, tmp_path)
+    process.terminate()
+    await eventually(lambda: is_refused(client))
+    assert not request.done()
+    release(tmp_path)
+    assert (await request).status_code == 200
+    assert (await finish(process))[0] == 0
+
+
+async def test_a_second_signal_ends_several_at_once(start: Start, client: httpx.AsyncClient) -> None:
+    process = await start(worker="hangs", stop_timeout_s="60", processes="2")
+    await eventually(lambda: is_live(client))
+    process.terminate()
+    await hear(process, "stopping", times=2)
+    process.terminate()
+    code, said = await finish(process)
+    assert code == 1
+    assert "stopped_at_once" in said
+
+
+async def test_several_that_are_refused_their_start_give_its_code(start: Start) -> None:
+    code, said = await finish(await start(worker="refused", processes="2"))
+    assert code == 2
+    assert "Set SHOP_WORKER" in said
+    assert "Traceback" not in said
+
+
+async def test_one_of_several_that_fails_unexpectedly_says_why(start: Start) -> None:
+    code, said = await finish(await start(worker="cannot be built", processes="2"))
+    assert code == 1
+    assert "process_failed" in said
+    assert "the service's own trouble" in said
 
 
 async def test_one_of_several_that_dies_takes_the_others_with_it(start: Start, client: httpx.AsyncClient, port: int) -> None:

@@ -1,5 +1,8 @@
 """Conditional reads and edits: a tag stands for one version of one profile."""
 
+import hashlib
+import json
+
 import pytest
 
 from tests.integration.profile.driving import make_identify
@@ -72,3 +75,18 @@ async def test_a_repeated_edit_that_was_applied_but_not_answered_is_no_conflict(
     assert again.headers["rapport-touchpoint"] == first.headers["rapport-touchpoint"]
     items = (await service.get("/v1/profiles/user_id:u1/timeline")).json()["items"]
     assert len(items) == 2
+
+
+async def test_a_consent_without_proof_is_the_input_that_it_was_before_there_were_proofs(service: Service) -> None:
+    sent = make_identify(1, "u1")
+    await service.send(sent)
+    await service.view("user_id:u1", sent)
+    body = {"purpose": "marketing", "channel": "email", "status": "granted", "wording_version": None}
+    path, key = "/v1/profiles/user_id:u1/consent", {"Idempotency-Key": "proofless"}
+    assert (await service.client.put(path, json=body, headers=key)).status_code == 200
+    async with service.database.connection() as tx:
+        stored = await tx.fetchval("SELECT input_hash FROM idempotency_keys WHERE key = 'proofless'")
+    before = b"user_id:u1\nconsent\n" + json.dumps(body, separators=(",", ":")).encode()
+    assert bytes(stored) == hashlib.sha256(before).digest()
+    proven = await service.client.put(path, json=body | {"proof": "form 17"}, headers=key)
+    assert (proven.status_code, proven.json()["code"]) == (422, "idempotency_key_reused")

@@ -34,12 +34,30 @@ def test_the_first_word_of_the_channel_or_of_all_counts() -> None:
         ({"country": "FR"}, ("denied", None, "*")),
         ({"address": {"country": "US"}}, ("granted", None, "US")),
         ({"country": "DE", "address": {"country": "US"}}, ("denied", None, "DE")),
-        ({"country": 1, "address": ["US"]}, ("denied", None, "*")),
+        ({"country": 1, "address": ["US"]}, ("denied", None, None)),
         ({}, ("denied", None, "*")),
     ],
 )
 def test_silence_means_what_it_means_where_somebody_lives(traits: dict[str, Any], expected: tuple[Any, ...]) -> None:
     assert decide([], "marketing", "email", traits, DEFAULTS) == expected
+
+
+@pytest.mark.parametrize(
+    ("traits", "expected"),
+    [
+        ({"country": "Germany", "address": {"country": "DE"}}, ("denied", None, "DE")),
+        ({"country": "", "address": {"country": "de"}}, ("denied", None, "DE")),
+        ({"country": "Germany"}, ("denied", None, None)),
+        ({"country": "DEU", "address": {"country": "Germany"}}, ("denied", None, None)),
+        ({"country": 49}, ("denied", None, None)),
+        ({"country": "ß"}, ("denied", None, None)),
+        ({"country": " ", "address": {"country": None}}, ("granted", None, "*")),
+        ({"address": "Berlin"}, ("granted", None, "*")),
+        ({}, ("granted", None, "*")),
+    ],
+)
+def test_a_country_that_can_not_be_read_is_not_elsewhere(traits: dict[str, Any], expected: tuple[Any, ...]) -> None:
+    assert decide([], "marketing", "email", traits, {"*": "granted", "DE": "denied"}) == expected
 
 
 def test_a_word_is_stronger_than_any_default() -> None:

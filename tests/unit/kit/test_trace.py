@@ -1,4 +1,6 @@
 import asyncio
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
@@ -81,3 +83,18 @@ async def test_each_task_has_a_trace_of_its_own() -> None:
 
     assert len(set(await asyncio.gather(run(), run(), run()))) == 3
     assert current_traceparent() is None
+
+
+def test_forked_processes_have_traces_of_their_own() -> None:
+    program = """if True:
+        import os
+        from libs.kit.trace import start_trace
+        for _ in range(2):
+            if (child := os.fork()) == 0:
+                print(start_trace().traceparent, flush=True)
+                os._exit(0)
+            os.waitpid(child, 0)
+        print(start_trace().traceparent)
+    """
+    said = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.split()
+    assert len(set(said)) == len(said) == 3
