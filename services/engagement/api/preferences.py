@@ -140,8 +140,9 @@ async def _say(message: Claimed, click: str | None, choice: _Choice, proof: str,
     statement = ConsentStatement(choice.purpose, choice.channel, choice.status, wording, proof)
     async with deps.database.transaction() as tx:
         known = await _load_known(tx, message)
-        at = _later_than_known(deps.engagement.clock.now(), known, choice)
-        click = click or name_unsubscribe(known.consent, choice.purpose, choice.channel)
+        now = deps.engagement.clock.now()
+        at = _later_than_known(now, known, choice)
+        click = click or name_unsubscribe(known.consent, choice.purpose, choice.channel, now)
         outgoing = [consent_touchpoint(message, click, statement, at, deps.engagement)]
         staged = await deps.outbox.stage(tx, outgoing)
     if staged is not None:

@@ -32,11 +32,13 @@ class HourlyChoices:
         return 0
 
 
-def name_unsubscribe(consent: Sequence[Mapping[str, Any]], purpose: str, channel: str) -> str:
-    """`unsubscribed:<time of the latest known grant, or none>`: repeated without a grant in between it is the same click."""
+def name_unsubscribe(consent: Sequence[Mapping[str, Any]], purpose: str, channel: str, now: datetime) -> str:
+    """`unsubscribed:<time of the latest known grant, or none>:<minute>`: the same click only within a minute and without a known
+    grant in between. A grant may be on its way to us; a click out must never be taken for an earlier one.
+    """
     granted = [
         entry["at"]
         for entry in consent
         if entry["purpose"] == purpose and entry["channel"] in (channel, EVERY_CHANNEL) and entry["status"] == "granted"
     ]
-    return f"unsubscribed:{max(granted, default='none')}"
+    return f"unsubscribed:{max(granted, default='none')}:{now:%Y%m%dT%H%M}"

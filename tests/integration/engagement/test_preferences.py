@@ -134,21 +134,14 @@ async def test_who_changes_their_mind_again_and_again_is_heard_each_time(pages: 
     assert said[0].occurred_at.isoformat() == "2026-03-01T12:00:05.001000+00:00"  # after the word for every channel
 
 
-async def test_a_click_out_that_is_repeated_is_one_touchpoint_until_there_is_a_grant_to_take_back(pages: Pages) -> None:
+async def test_a_click_out_that_is_repeated_within_the_minute_is_one_touchpoint_and_later_another(pages: Pages) -> None:
     for _ in range(3):
         assert (await pages.client.post(f"/u/{pages.token}")).status_code == 200
-        pages.clock.advance(timedelta(minutes=1))
     assert len({one.id for one in pages.said()}) == 1
-    denied = {"purpose": "marketing", "channel": "email", "status": "denied", "at": "2026-03-01T12:00:05.001Z"}
-    await pages.learn(2, [denied])
-    for _ in range(3):
-        await pages.client.post(f"/u/{pages.token}")
-    assert len({one.id for one in pages.said()}) == 2  # that the word was applied may be known by then
-    await pages.learn(3, [denied | {"status": "granted", "at": "2026-03-01T12:02:00.000Z"}])
-    for _ in range(3):
-        await pages.client.post(f"/u/{pages.token}")
-    assert len({one.id for one in pages.said()}) == 3
-    assert {one.consent[0].status for one in pages.said()} == {"denied"}
+    # A grant in between may not have come to us yet: this one must be heard.
+    pages.clock.advance(timedelta(minutes=1))
+    assert (await pages.client.post(f"/u/{pages.token}")).status_code == 200
+    assert len({one.id for one in pages.said()}) == 2
 
 
 async def test_a_link_takes_so_many_choices_an_hour(pages: Pages) -> None:

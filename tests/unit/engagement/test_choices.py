@@ -26,6 +26,12 @@ def test_a_click_out_is_named_by_the_latest_grant_that_it_takes_back() -> None:
         word("granted", "2026-04", purpose="research"),
         word("granted", "2026-03", "*"),
     ]
-    assert name_unsubscribe(said, "marketing", "email") == "unsubscribed:2026-03"
-    assert name_unsubscribe([word("granted", "2026-06"), *said], "marketing", "email") == "unsubscribed:2026-06"
-    assert name_unsubscribe(said[:3], "marketing", "email") == "unsubscribed:none"
+    later = [word("granted", "2026-06"), *said]
+    named = [name_unsubscribe(entries, "marketing", "email", LATE) for entries in (said, later, said[:3])]
+    assert named == [f"unsubscribed:{granted}:20260301T1259" for granted in ("2026-03", "2026-06", "none")]
+
+
+def test_a_click_out_a_minute_later_is_another_one() -> None:
+    """A new grant may not have come to us yet."""
+    first, second = (name_unsubscribe([], "marketing", "email", at) for at in (LATE, LATE + timedelta(minutes=1)))
+    assert first != second
