@@ -106,6 +106,10 @@ class PostgresWebhooks:
         )
         return int(status.rpartition(" ")[2])
 
+    async def rest(self, tx: "Tx", endpoint_id: UUID, until: datetime) -> None:
+        """Nothing is due at it before."""
+        await tx.execute("UPDATE webhook_endpoints SET resting_until = $2 WHERE id = $1", endpoint_id, until)
+
     async def find_due(self, tx: "Tx", now: datetime) -> list[UUID]:
         """Active endpoints with a delivery that is due."""
         rows = await tx.fetch(

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -257,6 +258,29 @@ async def test_a_slow_endpoint_delays_no_other(world: World, api: httpx.AsyncCli
         stop.set()
         await running
         stuck.set()
+
+
+async def test_an_endpoint_whose_sending_breaks_stops_no_other(world: World, api: httpx.AsyncClient, lane: WebhookLane) -> None:
+    async with run_receiver() as broken, run_receiver() as well:
+        await world.define(BUYERS, "buyers")
+        first, _ = await make_webhook(api, broken), await make_webhook(api, well)
+        async with world.database.transaction() as tx:
+            await tx.execute("UPDATE webhook_endpoints SET secret = 'whsec_x' WHERE id = $1", UUID(first["id"]))
+        stop = asyncio.Event()
+        running = asyncio.create_task(lane.run(stop))
+
+        async def is_resting() -> bool:
+            async with world.database.connection() as connection:
+                endpoint = await lane.webhooks.find(connection, UUID(first["id"]))
+            return endpoint is not None and endpoint.resting_until == world.clock.now() + timedelta(minutes=5)
+
+        await Customer(world).does(order())
+        await eventually(is_resting)
+        await Customer(world).does(order())
+        await eventually(lambda: len(well.received) == 2)
+        stop.set()
+        await running
+        assert broken.received == []
 
 
 async def test_what_is_refused(api: httpx.AsyncClient, receiver: Receiver) -> None:
