@@ -14,6 +14,9 @@ _ENDPOINT: Final = """id, url, description, types, subjects, causes, secret, pre
     disabled_reason, failing_since, resting_until, created_at"""
 _DELIVERY: Final = "endpoint_id, message_id, type, state, attempts, due_at, last_status, last_error, created_at, finished_at"
 
+_BATCH: Final = 10_000
+"""Rows that one statement deletes: it ends well before it would be cut off."""
+
 
 class Claimed(NamedTuple):
     """A delivery in hand. `attempts` counts this try, and tells it from those of others."""
@@ -52,9 +55,28 @@ class PostgresWebhooks:
         row = await tx.fetchrow(f"SELECT {_ENDPOINT} FROM webhook_endpoints WHERE id = $1", endpoint_id)  # noqa: S608
         return Endpoint(**dict(row)) if row is not None else None
 
-    async def delete(self, tx: "Tx", endpoint_id: UUID) -> bool:
-        """The endpoint with all its deliveries."""
-        return await tx.execute("DELETE FROM webhook_endpoints WHERE id = $1", endpoint_id) == "DELETE 1"
+    async def begin_delete(self, tx: "Tx", endpoint_id: UUID) -> bool:
+        """Disable it, so that nothing is queued or sent any more; False where there is none. Then `forget` until nothing is left,
+        each in a transaction of its own, and `delete`: whoever tells edges waits for none of them long.
+        """
+        status = await tx.execute(
+            "UPDATE webhook_endpoints SET state = 'disabled', disabled_reason = 'deleted' WHERE id = $1", endpoint_id
+        )
+        return status == "UPDATE 1"
+
+    async def forget(self, tx: "Tx", endpoint_id: UUID) -> int:
+        """Some thousand of its deliveries; how many."""
+        status = await tx.execute(
+            "DELETE FROM webhook_deliveries WHERE ctid = ANY(ARRAY("
+            "SELECT ctid FROM webhook_deliveries WHERE endpoint_id = $1 LIMIT $2 FOR UPDATE))",
+            endpoint_id,
+            _BATCH,
+        )
+        return int(status.rpartition(" ")[2])
+
+    async def delete(self, tx: "Tx", endpoint_id: UUID) -> None:
+        """The endpoint with what is left of its deliveries."""
+        await tx.execute("DELETE FROM webhook_endpoints WHERE id = $1", endpoint_id)
 
     async def rotate(self, tx: "Tx", endpoint_id: UUID, secret: str, now: datetime) -> None:
         """The new secret signs from now on, the one before it for a while, too."""
@@ -95,6 +117,8 @@ class PostgresWebhooks:
             " FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bytea[]) AS m (id, type, subject, cause, body)"
             " JOIN webhook_endpoints e ON e.id = $7 OR $7 IS NULL AND (e.types = '{}' OR m.type = ANY(e.types))"
             " AND (e.subjects = '{}' OR m.subject = ANY(e.subjects)) AND (e.causes = '{}' OR m.cause = ANY(e.causes))"
+            # An endpoint that is being deleted is waited for, and then isn't there: without, its deliveries would name nobody.
+            " FOR KEY SHARE OF e"
             " ON CONFLICT DO NOTHING",
             [message.id for message in messages],
             [message.type for message in messages],

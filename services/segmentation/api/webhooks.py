@@ -87,8 +87,14 @@ def _add_endpoint_routes(router: APIRouter, deps: ApiDeps) -> None:
     async def delete(webhook_id: UUID, _: Writer) -> None:
         """It is called no more; what was on its way to it is forgotten."""
         async with deps.database.transaction() as tx:
-            if not await _webhooks.delete(tx, webhook_id):
+            if not await _webhooks.begin_delete(tx, webhook_id):
                 raise _not_found(webhook_id)
+        is_empty = False
+        while not is_empty:
+            async with deps.database.transaction() as tx:
+                is_empty = await _webhooks.forget(tx, webhook_id) == 0
+        async with deps.database.transaction() as tx:
+            await _webhooks.delete(tx, webhook_id)
 
 
 def _add_state_routes(router: APIRouter, deps: ApiDeps) -> None:

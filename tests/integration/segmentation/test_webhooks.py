@@ -283,6 +283,44 @@ async def test_an_endpoint_whose_sending_breaks_stops_no_other(world: World, api
         assert broken.received == []
 
 
+async def test_an_edge_told_while_its_webhook_is_deleted_is_told_to_nobody(
+    api: httpx.AsyncClient, world: World, receiver: Receiver, lane: WebhookLane
+) -> None:
+    await world.define(BUYERS, "buyers")
+    webhook = await make_webhook(api, receiver)
+    async with world.database.transaction() as deleting:
+        await lane.webhooks.delete(deleting, UUID(webhook["id"]))
+        telling = asyncio.create_task(Customer(world).does(order()))
+        await eventually(lambda: is_anybody_waiting(world))
+    assert [edge.segment_id for edge in await telling] == ["buyers"]
+
+
+async def is_anybody_waiting(world: World) -> bool:
+    async with world.database.connection() as connection:
+        waiting: bool = await connection.fetchval(
+            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database())"
+        )
+    return waiting
+
+
+async def test_a_deleted_webhook_goes_with_all_that_was_on_its_way(
+    api: httpx.AsyncClient, world: World, receiver: Receiver, lane: WebhookLane
+) -> None:
+    webhook, other = await make_webhook(api, receiver), await make_webhook(api, receiver)
+    async with world.database.transaction() as tx:
+        await tx.execute(
+            "INSERT INTO webhook_deliveries (endpoint_id, message_id, type, body, state, attempts, due_at, created_at)"
+            " SELECT e, n, 't', '', 'pending', 0, now(), now() FROM unnest($1::uuid[]) AS e, generate_series(1, 10001) AS n",
+            [UUID(webhook["id"]), UUID(other["id"])],
+        )
+        assert await lane.webhooks.begin_delete(tx, UUID(webhook["id"]))
+        assert [await lane.webhooks.forget(tx, UUID(webhook["id"])) for _ in range(3)] == [10_000, 1, 0]
+    assert (await api.delete(f"/v1/webhooks/{webhook['id']}")).status_code == 204
+    assert [one["id"] for one in (await api.get("/v1/webhooks")).json()["items"]] == [other["id"]]
+    async with world.database.connection() as connection:
+        assert await connection.fetchval("SELECT count(*) FROM webhook_deliveries") == 10_001
+
+
 async def test_what_is_refused(api: httpx.AsyncClient, receiver: Receiver) -> None:
     for url in ("ftp://example.com/", "https://u:p@example.com/", "nonsense"):
         refused = await api.post("/v1/webhooks", json={"url": url})
