@@ -9,10 +9,12 @@ from uuid import UUID, uuid4
 import pytest
 
 from libs.kit.errors import FieldError
+from services.segmentation.consumer import build_handlers
 from services.segmentation.domain.ref_files import RefFile
 from services.segmentation.errors import ListInUse, RuleInvalid
 from services.segmentation.handlers.keep_lists import Uploaded, create_list, delete_list, upload_refs
 from tests.builders.changes import KEY, fragment_of, make_touchpoint, to_record
+from tests.support.eventually import eventually
 
 from .conftest import Customer, World, tell
 from .test_following_changes import merged
@@ -124,6 +126,23 @@ async def test_a_new_rule_finds_who_is_on_the_list(listed: World) -> None:
     await listed.run_jobs()
     await listed.define({"all": [ON_LIST, {"not": {"did": "Order Completed"}}]}, "silent")
     assert await listed.members("silent") == {ada.id}
+
+
+async def test_whoever_appears_while_a_file_comes_isnt_missed(listed: World) -> None:
+    ada = named(listed, "ada")
+    handlers = build_handlers(listed.make_segmentation(), listed.arrivals, listed.progress)
+    async with listed.database.transaction() as tx:
+        await handlers["profile-changes"](tx, [to_record(ada.record(make_touchpoint()))])
+        uploading = asyncio.create_task(upload(listed, "user_id:ada"))
+
+        async def has_come_as_far_as_it_can() -> bool:
+            return uploading.done() or await listed.is_anybody_waiting()
+
+        await eventually(has_come_as_far_as_it_can)
+        await listed.run_jobs()
+    await uploading
+    await listed.run_jobs()
+    assert await listed.members("s") == {ada.id}
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -291,16 +291,8 @@ async def test_an_edge_told_while_its_webhook_is_deleted_is_told_to_nobody(
     async with world.database.transaction() as deleting:
         await lane.webhooks.delete(deleting, UUID(webhook["id"]))
         telling = asyncio.create_task(Customer(world).does(order()))
-        await eventually(lambda: is_anybody_waiting(world))
+        await eventually(world.is_anybody_waiting)
     assert [edge.segment_id for edge in await telling] == ["buyers"]
-
-
-async def is_anybody_waiting(world: World) -> bool:
-    async with world.database.connection() as connection:
-        waiting: bool = await connection.fetchval(
-            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database())"
-        )
-    return waiting
 
 
 async def test_a_deleted_webhook_goes_with_all_that_was_on_its_way(
