@@ -4,9 +4,10 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
 from libs.durable.jobs import job_accepted
+from libs.durable.jobs.model import OPEN_STATES
 from services.segmentation.api.deps import ApiDeps, Writer, find_segment
 from services.segmentation.api.examples import JOB_ACCEPTED
-from services.segmentation.errors import SegmentNotFound
+from services.segmentation.errors import FillStopping, SegmentNotFound
 from services.segmentation.handlers.verify_segments import VERIFY
 
 
@@ -27,7 +28,8 @@ def build_work_router(deps: ApiDeps) -> APIRouter:
     async def resume(segment_id: str, _: Writer) -> JSONResponse:
         """Go on with a back-fill that was cancelled or failed, exactly where it stopped; what changed meanwhile is in already.
 
-        So, too, with telling the members of a deleted segment that they exited. One that runs or is through stays as it is.
+        So, too, with telling the members of a deleted segment that they exited. One that runs or is through stays as it is; 409 while one is
+        stopping.
         """
         return await _resume(deps, segment_id)
 
@@ -38,6 +40,8 @@ async def _resume(deps: ApiDeps, segment_id: str) -> JSONResponse:
     async with deps.database.transaction() as tx:
         definition = await find_segment(tx, segment_id, deps, even_deleted=True)
         job = await deps.jobs.get(tx, definition.job_id)
+        if job is not None and job.state in OPEN_STATES and job.cancel_requested:
+            raise FillStopping("It was asked to stop and hasn't yet. Try again in a moment.")
         if job is not None and job.state != "succeeded":
             job = await deps.jobs.requeue(tx, job.id)
     if job is None:

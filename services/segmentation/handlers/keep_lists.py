@@ -23,7 +23,7 @@ JUDGE_LIST: Final = "list_judge"
 
 @dataclass(frozen=True, slots=True)
 class Uploaded:
-    """What a file did to a list. `job_id`: who joined or left by it is judged by that job; None where nobody did."""
+    """What a file did to a list. `job_id`: who joined or left is judged by that job; None where nobody waits for it."""
 
     kept: ManualList
     change: ListChange
@@ -85,10 +85,11 @@ async def upload_refs(tx: Tx, list_id: str, file: RefFile, seg: Segmentation, jo
     if change is None:
         raise ListNotFound(f"There is no list {list_id}.")
     kept, job_id = await find_list(tx, list_id, seg), None
-    if change.added or change.removed:
+    # What a job that was cancelled left over, too.
+    unjudged = await seg.lists.count_unjudged(tx, list_id)
+    if unjudged:
         job_id = seg.new_id()
-        total = change.added + change.removed
-        await jobs.create(tx, job_id=job_id, kind=JUDGE_LIST, input={"list_id": list_id}, now=now, total=total)
+        await jobs.create(tx, job_id=job_id, kind=JUDGE_LIST, input={"list_id": list_id}, now=now, total=unjudged)
         await seg.definitions.begin_change(tx)
     return Uploaded(kept, change, job_id)
 

@@ -94,6 +94,10 @@ class PostgresLists:
                 found[profile_id].add(list_id)
         return {profile_id: frozenset(own) for profile_id, own in found.items()}
 
+    async def count_unjudged(self, tx: Tx, list_id: str) -> int:
+        found: int = await tx.fetchval("SELECT count(*) FROM list_entries WHERE list_id = $1 AND NOT is_judged", list_id)
+        return found
+
     async def take_unjudged(self, tx: Tx, list_id: str, after: UUID | None, *, limit: int) -> list[UUID]:
         rows = await tx.fetch(
             "SELECT ref FROM list_entries WHERE list_id = $1 AND NOT is_judged AND ($2::uuid IS NULL OR ref > $2)"

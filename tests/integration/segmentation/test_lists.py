@@ -70,6 +70,21 @@ async def test_a_file_brings_members_and_another_takes_them_away(listed: World) 
     assert await listed.members("s") == set()
 
 
+async def test_what_a_cancelled_job_left_is_judged_with_the_next_file(listed: World) -> None:
+    people = [named(listed, name) for name in ("ada", "bob")]
+    await appear(people)
+    first = await upload(listed, "user_id:ada", "user_id:bob")
+    assert first.job_id is not None
+    async with listed.database.transaction() as tx:
+        await listed.jobs.cancel(tx, first.job_id, now=listed.clock.now())
+    assert await listed.run_jobs() == []
+    again = await upload(listed, "user_id:ada")
+    assert (again.change.added, again.job_id is None) == (0, False)
+    await listed.run_jobs()
+    assert await listed.members("s") == {one.id for one in people}
+    assert (await upload(listed, "user_id:ada")).job_id is None
+
+
 async def test_whoever_appears_later_joins_then(listed: World) -> None:
     ada, bob = named(listed, "ada"), named(listed, "bob")
     await upload(listed, "user_id:ada", bob.id)
