@@ -19,8 +19,9 @@ from services.segmentation.errors import SegmentNotFound
 from services.segmentation.handlers.context import Segmentation
 from services.segmentation.ports import Definition, PreviewSource, TraitNames
 
+WRITE_SCOPE: Final = "segments:write"
 Reader = Annotated[Principal, requires("segments:read")]
-Writer = Annotated[Principal, requires("segments:write")]
+Writer = Annotated[Principal, requires(WRITE_SCOPE)]
 WaitFor = Annotated[UUID | None, Query(description="A touchpoint id: answer once its effects are in.")]
 WaitMs = Annotated[int, Query(ge=0, le=MAX_WAIT_MS)]
 Ids = Annotated[str, Query(description="Segment ids with commas between, 1 to 50.", examples=["vip,repeat-buyers"])]

@@ -343,6 +343,15 @@ async def test_what_is_refused(api: httpx.AsyncClient, receiver: Receiver) -> No
     assert (await api.delete(f"/v1/webhooks/{first.json()['id']}")).status_code == 204
 
 
+async def test_who_only_reads_sees_no_more_of_the_url_than_its_host(api: httpx.AsyncClient) -> None:
+    url = "https://hooks.example.com/services/T0/a-secret?key=x"
+    made = (await api.post("/v1/webhooks", json={"url": url})).json()
+    for path in ("", f"/{made['id']}"):
+        for key, shown in (("staff", url), ("reader", "https://hooks.example.com/***")):
+            got = (await api.get(f"/v1/webhooks{path}", headers={"Authorization": f"Bearer {key}"})).json()
+            assert got.get("items", [got])[0]["url"] == shown
+
+
 async def test_deliveries_come_in_pages_and_are_forgotten(
     api: httpx.AsyncClient, world: World, receiver: Receiver, lane: WebhookLane
 ) -> None:
