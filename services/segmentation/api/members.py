@@ -1,7 +1,7 @@
 """`/v1/segments/{id}/members`, `/history`, `/overlap`, `/export`: who is in, how many were, what segments share."""
 
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 from uuid import UUID
 
@@ -41,6 +41,7 @@ from services.segmentation.store.reading import count_members, load_edges_by_int
 _MICROSECOND: Final = timedelta(microseconds=1)
 _DAY_US: Final = timedelta(days=1) // _MICROSECOND
 _MOST_POINTS: Final = 1_000
+_FIRST_US: Final = to_micros(datetime.min.replace(tzinfo=UTC))
 _DAYS_SHOWN: Final = 30
 _HOURS_SHOWN: Final = 72
 _FILE: Final[dict[int | str, dict[str, Any]]] = {
@@ -224,9 +225,14 @@ def _parse_span(now_us: int, from_: str | None, to: str | None, interval: str) -
         from_us = (to_us - 1) // interval_us * interval_us - (shown - 1) * interval_us
     points = -(-(to_us - from_us) // interval_us) if from_us is not None and interval_us > 0 else 0
     if from_us is None or not 0 < points <= _MOST_POINTS:
-        detail = f"gives {points} intervals; 1 to {_MOST_POINTS} are possible"
-        raise Invalid(f"The history {detail}.", errors=[FieldError("#/query/interval", detail)])
+        raise _refuse_interval(f"gives {points} intervals; 1 to {_MOST_POINTS} are possible")
+    if from_us < _FIRST_US or interval_us > to_us - _FIRST_US:
+        raise _refuse_interval("is so long that the history would begin before the year 1")
     return Span(from_us, to_us, interval_us)
+
+
+def _refuse_interval(detail: str) -> Invalid:
+    return Invalid(f"`interval` {detail}.", errors=[FieldError("#/query/interval", detail)])
 
 
 def _parse_instant(name: str, text: str | None) -> int | None:
