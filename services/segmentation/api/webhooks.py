@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
 from libs.durable.cursors import cut_page, decode_cursor
@@ -30,7 +30,7 @@ from libs.kit.db import Tx
 from libs.kit.errors import FieldError, Invalid
 from libs.kit.http import StrictModel
 from libs.kit.times import format_utc, from_micros, to_micros
-from services.segmentation.api.deps import WRITE_SCOPE, ApiDeps, Cursor, Limit, Reader, Writer
+from services.segmentation.api.deps import WRITE_SCOPE, ApiDeps, Cursor, IdempotencyKey, Limit, Reader, Writer
 from services.segmentation.api.examples import DELIVERIES, QUEUED, SECRET, WEBHOOK_MADE, WEBHOOK_SHOWN, WEBHOOKS
 from services.segmentation.errors import TooManyWebhooks, WebhookNotFound, WebhookUrlRefused
 
@@ -63,9 +63,7 @@ def build_webhooks_router(deps: ApiDeps) -> APIRouter:
 
 def _add_endpoint_routes(router: APIRouter, deps: ApiDeps) -> None:
     @router.post("", status_code=201, responses=WEBHOOK_MADE, response_class=Response)
-    async def create(
-        body: NewWebhook, principal: Writer, key: Annotated[str | None, Header(alias="Idempotency-Key")] = None
-    ) -> Response:
+    async def create(body: NewWebhook, principal: Writer, key: IdempotencyKey = None) -> Response:
         """Call this address for each edge from now on, signed by the Standard Webhooks scheme. The secret is shown only here.
 
         A call is repeated with growing pauses until it is answered with a 2xx, and may come twice or out of order: `webhook-id`
@@ -104,24 +102,34 @@ def _add_endpoint_routes(router: APIRouter, deps: ApiDeps) -> None:
 
 def _add_state_routes(router: APIRouter, deps: ApiDeps) -> None:
     @router.post("/{webhook_id}/test", status_code=202, responses=QUEUED)
-    async def test(webhook_id: UUID, _: Writer) -> dict[str, str]:
+    async def test(webhook_id: UUID, _: Writer, key: IdempotencyKey = None) -> Response:
         """Queue a call of type `webhook.test`; what becomes of it stands among the deliveries."""
         now, message_id = deps.seg.clock.now(), f"test:{deps.seg.new_id()}"
         async with deps.database.transaction() as tx:
-            await _find(tx, webhook_id)
-            message = Message(message_id, _TEST_TYPE, "", "", write_body(_TEST_TYPE, now, b"{}"))
-            await _webhooks.enqueue(tx, [message], now, only=webhook_id)
-        return {"message_id": message_id}
+
+            async def queue() -> StoredAnswer:
+                await _find(tx, webhook_id)
+                message = Message(message_id, _TEST_TYPE, "", "", write_body(_TEST_TYPE, now, b"{}"))
+                await _webhooks.enqueue(tx, [message], now, only=webhook_id)
+                return StoredAnswer(202, msgspec.json.encode({"message_id": message_id}))
+
+            answer = await answer_once(tx, key, "webhook_tests", webhook_id.bytes, now, queue)
+        return answer.to_response()
 
     @router.post("/{webhook_id}/secret", responses=SECRET)
-    async def rotate(webhook_id: UUID, _: Writer) -> dict[str, Any]:
+    async def rotate(webhook_id: UUID, _: Writer, key: IdempotencyKey = None) -> Response:
         """A new secret. For a day calls are signed with the one before, too, so that receivers can change over."""
-        secret = make_secret(secrets.token_bytes(SECRET_BYTES))
+        secret, now = make_secret(secrets.token_bytes(SECRET_BYTES)), deps.seg.clock.now()
         async with deps.database.transaction() as tx:
-            await _find(tx, webhook_id)
-            await _webhooks.rotate(tx, webhook_id, secret, deps.seg.clock.now())
-            until = (await _find(tx, webhook_id)).previous_until
-        return {"secret": secret, "previous_valid_until": _show_time(until)}
+
+            async def rotate() -> StoredAnswer:
+                await _find(tx, webhook_id)
+                await _webhooks.rotate(tx, webhook_id, secret, now)
+                until = (await _find(tx, webhook_id)).previous_until
+                return StoredAnswer(200, msgspec.json.encode({"secret": secret, "previous_valid_until": _show_time(until)}))
+
+            answer = await answer_once(tx, key, "webhook_secrets", webhook_id.bytes, now, rotate)
+        return answer.to_response()
 
     @router.post("/{webhook_id}/resume", responses=WEBHOOK_SHOWN)
     async def resume(webhook_id: UUID, principal: Writer) -> dict[str, Any]:

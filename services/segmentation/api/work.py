@@ -1,11 +1,13 @@
 """Long work on segments that somebody asks for: comparing with the rules, and going on with a back-fill that was cancelled."""
 
-from fastapi import APIRouter
+import msgspec
+from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 
+from libs.durable.idempotency import StoredAnswer, answer_once
 from libs.durable.jobs import job_accepted
 from libs.durable.jobs.model import OPEN_STATES
-from services.segmentation.api.deps import ApiDeps, Writer, find_segment
+from services.segmentation.api.deps import ApiDeps, IdempotencyKey, Writer, accept, find_segment
 from services.segmentation.api.examples import JOB_ACCEPTED
 from services.segmentation.errors import FillStopping, SegmentNotFound
 from services.segmentation.handlers.verify_segments import VERIFY
@@ -15,14 +17,14 @@ def build_work_router(deps: ApiDeps) -> APIRouter:
     router = APIRouter(prefix="/v1/segments", tags=["segments"])
 
     @router.post("/verify", status_code=202, responses=JOB_ACCEPTED)
-    async def verify_all(_: Writer) -> JSONResponse:
+    async def verify_all(_: Writer, key: IdempotencyKey = None) -> Response:
         """Judge everybody by every live segment, from what is stored, and compare with the memberships. A job; see `result`."""
-        return await _queue_check(deps, None)
+        return await _queue_check(deps, None, key)
 
     @router.post("/{segment_id}/verify", status_code=202, responses=JOB_ACCEPTED)
-    async def verify(segment_id: str, _: Writer) -> JSONResponse:
+    async def verify(segment_id: str, _: Writer, key: IdempotencyKey = None) -> Response:
         """The same by one segment."""
-        return await _queue_check(deps, segment_id)
+        return await _queue_check(deps, segment_id, key)
 
     @router.post("/{segment_id}/resume", status_code=202, responses=JOB_ACCEPTED)
     async def resume(segment_id: str, _: Writer) -> JSONResponse:
@@ -49,11 +51,14 @@ async def _resume(deps: ApiDeps, segment_id: str) -> JSONResponse:
     return job_accepted(job)
 
 
-async def _queue_check(deps: ApiDeps, segment_id: str | None) -> JSONResponse:
+async def _queue_check(deps: ApiDeps, segment_id: str | None, key: str | None) -> Response:
+    job_input, now = {"segment_id": segment_id}, deps.seg.clock.now()
     async with deps.database.transaction() as tx:
-        if segment_id is not None:
-            await find_segment(tx, segment_id, deps)
-        job = await deps.jobs.create(
-            tx, job_id=deps.seg.new_id(), kind=VERIFY, input={"segment_id": segment_id}, now=deps.seg.clock.now()
-        )
-    return job_accepted(job)
+
+        async def queue() -> StoredAnswer:
+            if segment_id is not None:
+                await find_segment(tx, segment_id, deps)
+            return accept(await deps.jobs.create(tx, job_id=deps.seg.new_id(), kind=VERIFY, input=job_input, now=now))
+
+        answer = await answer_once(tx, key, VERIFY, msgspec.json.encode(job_input), now, queue)
+    return answer.to_response()
