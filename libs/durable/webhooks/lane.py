@@ -85,8 +85,10 @@ class WebhookLane:
 
     async def purge(self) -> None:
         """Forget what is too old; for `upkeep.repeat`."""
-        async with self.database.transaction() as tx:
-            await self.webhooks.purge(tx, self.clock.now() - self.keep)
+        before, forgotten = self.clock.now() - self.keep, 1
+        while forgotten:
+            async with self.database.transaction() as tx:
+                forgotten = await self.webhooks.purge(tx, before)
 
     async def _set_aside(self, endpoint_id: UUID, error: BaseException) -> None:
         """What nobody expected is one endpoint's trouble, not everybody's: it rests a while. The text of the error may quote

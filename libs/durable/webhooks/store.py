@@ -88,7 +88,7 @@ class PostgresWebhooks:
         )
 
     async def resume(self, tx: "Tx", endpoint_id: UUID, now: datetime) -> None:
-        """Send again: what waits is due at once, what was given up waits anew."""
+        """Send again: what waits is due at once, what was given up waits anew. What came while it was disabled isn't among it."""
         await tx.execute(
             "UPDATE webhook_endpoints SET state = 'active', disabled_reason = NULL, failing_since = NULL, resting_until = NULL"
             " WHERE id = $1",
@@ -104,18 +104,19 @@ class PostgresWebhooks:
 
     async def has_endpoints(self, tx: "Tx") -> bool:
         """Whether anybody may want a message: spares writing bodies for nobody."""
-        found: bool = await tx.fetchval("SELECT EXISTS (SELECT FROM webhook_endpoints)")
+        found: bool = await tx.fetchval("SELECT EXISTS (SELECT FROM webhook_endpoints WHERE state = 'active')")
         return found
 
     async def enqueue(self, tx: "Tx", messages: Sequence[Message], now: datetime, *, only: UUID | None = None) -> int:
         """For each endpoint that wants it, or for `only` one whatever it wants; a message queued before isn't queued again.
-        How many deliveries. A disabled endpoint's wait until it is resumed.
+        How many deliveries. Nothing is queued for a disabled endpoint unless it is meant alone: nobody knows whether it comes back,
+        and what was told meanwhile would pile up without bound.
         """
         status = await tx.execute(
             "INSERT INTO webhook_deliveries (endpoint_id, message_id, type, body, state, attempts, due_at, created_at)"
             " SELECT e.id, m.id, m.type, m.body, 'pending', 0, $6, $6"
             " FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bytea[]) AS m (id, type, subject, cause, body)"
-            " JOIN webhook_endpoints e ON e.id = $7 OR $7 IS NULL AND (e.types = '{}' OR m.type = ANY(e.types))"
+            " JOIN webhook_endpoints e ON e.id = $7 OR $7 IS NULL AND e.state = 'active' AND (e.types = '{}' OR m.type = ANY(e.types))"
             " AND (e.subjects = '{}' OR m.subject = ANY(e.subjects)) AND (e.causes = '{}' OR m.cause = ANY(e.causes))"
             # An endpoint that is being deleted is waited for, and then isn't there: without, its deliveries would name nobody.
             " FOR KEY SHARE OF e"
@@ -228,6 +229,12 @@ class PostgresWebhooks:
         rows = await tx.fetch("SELECT state, count(*) FROM webhook_deliveries WHERE endpoint_id = $1 GROUP BY 1", endpoint_id)
         return {"pending": 0, "delivered": 0, "failed": 0, **{row[0]: row[1] for row in rows}}
 
-    async def purge(self, tx: "Tx", before: datetime) -> None:
-        """Forget deliveries that were queued before, whatever became of them."""
-        await tx.execute("DELETE FROM webhook_deliveries WHERE created_at < $1", before)
+    async def purge(self, tx: "Tx", before: datetime) -> int:
+        """Forget some thousand of the deliveries that were queued before, whatever became of them; how many."""
+        status = await tx.execute(
+            "DELETE FROM webhook_deliveries WHERE ctid = ANY(ARRAY("
+            "SELECT ctid FROM webhook_deliveries WHERE created_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED))",
+            before,
+            _BATCH,
+        )
+        return int(status.rpartition(" ")[2])

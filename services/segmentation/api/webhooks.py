@@ -133,7 +133,10 @@ def _add_state_routes(router: APIRouter, deps: ApiDeps) -> None:
 
     @router.post("/{webhook_id}/resume", responses=WEBHOOK_SHOWN)
     async def resume(webhook_id: UUID, principal: Writer) -> dict[str, Any]:
-        """Call it again after it was disabled: all that waits or was given up is due at once."""
+        """Call it again after it was disabled: all that waits or was given up is due at once.
+
+        What happened while it was disabled was queued for nobody: `/v1/segments/{id}/members?since=` tells who entered.
+        """
         async with deps.database.transaction() as tx:
             await _find(tx, webhook_id)
             await _webhooks.resume(tx, webhook_id, deps.seg.clock.now())

@@ -174,8 +174,9 @@ async def test_an_endpoint_that_fails_for_days_is_disabled_and_resumed_by_hand(
 
     receiver.answers = [200]
     resumed = (await api.post(f"/v1/webhooks/{webhook['id']}/resume")).json()
-    assert (resumed["state"], resumed["deliveries"]["pending"]) == ("active", 2)
-    await lane.serve_due()
+    assert (resumed["state"], resumed["deliveries"]["pending"]) == ("active", 1)
+    await Customer(world).does(order())
+    assert await lane.serve_due() == 2
     assert {one["state"] for one in await list_deliveries(api, webhook)} == {"delivered"}
 
 
@@ -311,6 +312,23 @@ async def test_a_deleted_webhook_goes_with_all_that_was_on_its_way(
     assert [one["id"] for one in (await api.get("/v1/webhooks")).json()["items"]] == [other["id"]]
     async with world.database.connection() as connection:
         assert await connection.fetchval("SELECT count(*) FROM webhook_deliveries") == 10_001
+
+
+async def test_what_is_too_old_is_forgotten_however_much_it_is(
+    api: httpx.AsyncClient, world: World, receiver: Receiver, lane: WebhookLane
+) -> None:
+    webhook = await make_webhook(api, receiver)
+    async with world.database.transaction() as tx:
+        await tx.execute(
+            "INSERT INTO webhook_deliveries (endpoint_id, message_id, type, body, state, attempts, created_at)"
+            " SELECT $1, n, 't', '', 'delivered', 1, $2::timestamptz + n * interval '1 ms' FROM generate_series(1, 10002) AS n",
+            UUID(webhook["id"]),
+            world.clock.now(),
+        )
+        assert await lane.webhooks.purge(tx, world.clock.now() + timedelta(minutes=1)) == 10_000
+    world.clock.advance(timedelta(days=30, milliseconds=10_002))
+    await lane.purge()
+    assert [one["message_id"] for one in await list_deliveries(api, webhook)] == ["10002"]
 
 
 async def test_what_is_refused(api: httpx.AsyncClient, receiver: Receiver) -> None:
