@@ -94,6 +94,12 @@ class PostgresLists:
                 found[profile_id].add(list_id)
         return {profile_id: frozenset(own) for profile_id, own in found.items()}
 
+    async def load_unjudged(self, tx: Tx) -> list[str]:
+        rows = await tx.fetch(
+            "SELECT id FROM lists l WHERE EXISTS (SELECT FROM list_entries e WHERE e.list_id = l.id AND NOT e.is_judged) ORDER BY id"
+        )
+        return [row[0] for row in rows]
+
     async def count_unjudged(self, tx: Tx, list_id: str) -> int:
         found: int = await tx.fetchval("SELECT count(*) FROM list_entries WHERE list_id = $1 AND NOT is_judged", list_id)
         return found

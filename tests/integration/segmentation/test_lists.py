@@ -120,6 +120,19 @@ async def test_segments_that_build_on_it_and_negations_follow(listed: World) -> 
     assert tell(await listed.run_jobs()) == [("exited", "s", 2, "edit"), ("entered", "others", 3, "edit")]
 
 
+async def test_what_a_file_changed_is_no_difference_before_its_job_is_through(listed: World) -> None:
+    await listed.define({"not": {"segment": "s"}}, "others")
+    await listed.define({"did": "Order Completed"}, "buyers")
+    ada = named(listed, "ada")
+    await ada.does()
+    await upload(listed, "user_id:ada")
+    verdict = await listed.verify()
+    assert (verdict.filling, verdict.differences, verdict.compared) == (["others", "s"], 0, 1)
+    await listed.run_jobs()
+    verdict = await listed.verify()
+    assert (verdict.filling, verdict.differences, verdict.compared) == ([], 0, 3)
+
+
 async def test_a_list_that_a_rule_names_stays(listed: World) -> None:
     with pytest.raises(ListInUse):
         async with listed.database.transaction() as tx:
