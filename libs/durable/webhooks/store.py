@@ -116,7 +116,8 @@ class PostgresWebhooks:
             "INSERT INTO webhook_deliveries (endpoint_id, message_id, type, body, state, attempts, due_at, created_at)"
             " SELECT e.id, m.id, m.type, m.body, 'pending', 0, $6, $6"
             " FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bytea[]) AS m (id, type, subject, cause, body)"
-            " JOIN webhook_endpoints e ON e.id = $7 OR $7 IS NULL AND e.state = 'active' AND (e.types = '{}' OR m.type = ANY(e.types))"
+            " JOIN webhook_endpoints e ON e.id = $7"
+            " OR $7 IS NULL AND e.state = 'active' AND (e.types = '{}' OR m.type = ANY(e.types))"
             " AND (e.subjects = '{}' OR m.subject = ANY(e.subjects)) AND (e.causes = '{}' OR m.cause = ANY(e.causes))"
             # An endpoint that is being deleted is waited for, and then isn't there: without, its deliveries would name nobody.
             " FOR KEY SHARE OF e"

@@ -73,7 +73,10 @@ def _add_endpoint_routes(router: APIRouter, deps: ApiDeps) -> None:
 
     @router.get("", responses=WEBHOOKS)
     async def list_webhooks(principal: Reader) -> dict[str, Any]:
-        """All of them, at most fifty. Of the URL only the host, unless the key has scope `segments:write`: the rest may be a secret."""
+        """All of them, at most fifty.
+
+        Of the URL only the host, unless the key has scope `segments:write`: what follows it is often a secret.
+        """
         async with deps.database.connection() as connection:
             found = await _webhooks.load_all(connection)
             counts = [await _webhooks.count_by_state(connection, one.id) for one in found]

@@ -30,8 +30,8 @@ def build_work_router(deps: ApiDeps) -> APIRouter:
     async def resume(segment_id: str, _: Writer) -> JSONResponse:
         """Go on with a back-fill that was cancelled or failed, exactly where it stopped; what changed meanwhile is in already.
 
-        So, too, with telling the members of a deleted segment that they exited. One that runs or is through stays as it is; 409 while one is
-        stopping.
+        So, too, with telling the members of a deleted segment that they exited. One that runs or is through stays as it is; while
+        one is stopping it is 409.
         """
         return await _resume(deps, segment_id)
 

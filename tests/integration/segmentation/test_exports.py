@@ -1,6 +1,5 @@
 """Members written every so often: to files, to a receiver; what failed is visible."""
 
-import os
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -27,6 +26,10 @@ BUYERS = {"did": "Order Completed"}
 async def exports(world: World, tmp_path: Path) -> AsyncIterator[Exports]:
     async with WebhookClient(allow_private=True, timeout_s=5) as client:
         yield Exports(world.database, world.seg, PostgresJobs(), PostgresWebhooks(), client, tmp_path / "out")
+
+
+def list_files(folder: Path) -> list[Path]:
+    return list(folder.iterdir())
 
 
 async def run_due(exports: Exports, world: World) -> None:
@@ -83,19 +86,19 @@ async def test_two_exports_of_one_instant_write_two_files(
     for columns in (["profile_id"], ["profile_id", "since"]):
         await schedule(api, columns=columns, first_at="2026-03-01T12:00:00Z")
     await run_due(exports, world)
-    headers = {(tmp_path / "out" / name).read_bytes() for name in os.listdir(tmp_path / "out")}
+    headers = {file.read_bytes() for file in list_files(tmp_path / "out")}
     assert headers == {b"profile_id\r\n", b"profile_id,since\r\n"}
 
 
 async def test_a_file_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:
     async def break_off() -> AsyncIterator[bytes]:
         yield b"profile_id\r\n"
-        assert len(os.listdir(tmp_path)) == 1
+        assert len(list_files(tmp_path)) == 1
         raise ConnectionError("gone")
 
     with pytest.raises(ConnectionError):
         await write_file(tmp_path, "s.csv", break_off())
-    assert os.listdir(tmp_path) == []
+    assert list_files(tmp_path) == []
 
 
 async def test_posted_signed_and_tried_again(api: httpx.AsyncClient, world: World, exports: Exports) -> None:
