@@ -109,8 +109,8 @@ class PostgresWebhooks:
 
     async def enqueue(self, tx: "Tx", messages: Sequence[Message], now: datetime, *, only: UUID | None = None) -> int:
         """For each endpoint that wants it, or for `only` one whatever it wants; a message queued before isn't queued again.
-        How many deliveries. Nothing is queued for a disabled endpoint unless it is meant alone: nobody knows whether it comes back,
-        and what was told meanwhile would pile up without bound.
+        How many deliveries. Nothing is queued for a disabled endpoint unless it is meant alone: nobody knows whether it comes
+        back, and what was told meanwhile would pile up without bound.
         """
         status = await tx.execute(
             "INSERT INTO webhook_deliveries (endpoint_id, message_id, type, body, state, attempts, due_at, created_at)"
