@@ -80,7 +80,7 @@ def verify(
     found = job["result"]
     print_plain(f"{found['compared']} memberships of {found['profiles']} profiles compared, {found['differences']} differences.")
     if found["filling"]:
-        print_plain(f"Not compared, since their back-fill isn't through: {', '.join(found['filling'])}.")
+        print_plain(f"Not compared, since their back-fill or a list of theirs isn't through: {', '.join(found['filling'])}.")
     if found["differences"]:
         table = make_table("segment", "profile", "difference")
         for one in found["examples"]:

@@ -146,6 +146,9 @@ def configure_logging(service: str, settings: "PlatformSettings") -> None:
         ("uvicorn", logging.WARNING),
         ("alembic", logging.WARNING),
         ("aiokafka", logging.WARNING),
+        # They tell whole URLs, whose paths and queries hold secrets of receivers.
+        ("httpx", logging.WARNING),
+        ("httpcore", logging.WARNING),
     ):
         logging.getLogger(noisy).setLevel(max(level, root.level))
         logging.getLogger(noisy).handlers.clear()

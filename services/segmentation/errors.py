@@ -31,6 +31,11 @@ class SegmentInUse(Conflict):
     title = "Other segments build on this one"
 
 
+class FillStopping(Conflict):
+    code = "fill_stopping"
+    title = "The back-fill is about to stop"
+
+
 class ListNotFound(NotFound):
     code = "list_not_found"
     title = "No such list"

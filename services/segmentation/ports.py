@@ -262,6 +262,14 @@ class Lists(Protocol):
         """On which of these lists each profile is, by the fragments it has now."""
         ...
 
+    async def load_unjudged(self, tx: Tx) -> list[str]:
+        """Lists with references that came or went and weren't judged since."""
+        ...
+
+    async def count_unjudged(self, tx: Tx, list_id: str) -> int:
+        """References that came or went and weren't judged since."""
+        ...
+
     async def take_unjudged(self, tx: Tx, list_id: str, after: UUID | None, *, limit: int) -> list[UUID]:
         """Lock some references that came or went and weren't judged since, in order.
 

@@ -12,6 +12,7 @@ from libs.durable.webhooks.guard import Resolve, UrlRefused, check_url, resolve_
 from libs.durable.webhooks.model import Failure
 
 _MOST_ADDRESSES: Final = 3
+_LONGEST_PAUSE_S: Final = 86_400.0
 _OK: Final = range(200, 300)
 _USER_AGENT: Final = "Rapport-Webhooks/1"
 
@@ -87,5 +88,5 @@ class WebhookClient:
 
 
 def _read_retry_after(text: str | None) -> float | None:
-    """Seconds; the form with a date isn't worth a parser here."""
-    return float(text) if text is not None and text.isascii() and text.isdecimal() else None
+    """Seconds, a day at most; the form with a date isn't worth a parser here."""
+    return min(float(text), _LONGEST_PAUSE_S) if text is not None and text.isascii() and text.isdecimal() else None

@@ -23,6 +23,7 @@ _TRIES = counter("webhook_tries_total", "Deliveries of outgoing webhooks that we
 _AT_ONCE: Final = 8
 _LEASE: Final = timedelta(minutes=2)
 """Longer than a try may take: only a delivery whose sender died is claimed again."""
+_UNEXPECTED_REST: Final = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,8 @@ class WebhookLane:
                         if endpoint_id not in busy:
                             busy[endpoint_id] = asyncio.create_task(self.serve(endpoint_id))
                     for endpoint_id in [one for one, task in busy.items() if task.done()]:
-                        busy.pop(endpoint_id).result()
+                        if (error := busy.pop(endpoint_id).exception()) is not None:
+                            await self._set_aside(endpoint_id, error)
                 except DATABASE_ERRORS as error:
                     if not is_retryable(error):
                         raise
@@ -83,8 +85,20 @@ class WebhookLane:
 
     async def purge(self) -> None:
         """Forget what is too old; for `upkeep.repeat`."""
+        before, forgotten = self.clock.now() - self.keep, 1
+        while forgotten:
+            async with self.database.transaction() as tx:
+                forgotten = await self.webhooks.purge(tx, before)
+
+    async def _set_aside(self, endpoint_id: UUID, error: BaseException) -> None:
+        """What nobody expected is one endpoint's trouble, not everybody's: it rests a while. The text of the error may quote
+        what was sent, so that only its type is told. A database that is away is everybody's.
+        """
+        if is_retryable(error):
+            raise error
+        _log.error("webhook_set_aside", webhook=str(endpoint_id), cause=type(error).__name__)
         async with self.database.transaction() as tx:
-            await self.webhooks.purge(tx, self.clock.now() - self.keep)
+            await self.webhooks.rest(tx, endpoint_id, self.clock.now() + _UNEXPECTED_REST)
 
     async def _find_due(self) -> list[UUID]:
         async with self.database.connection() as connection:

@@ -126,4 +126,4 @@ def find_next_try(message_id: str, attempts: int, now: datetime, failure: Failur
 def find_rest(failing_since: datetime, now: datetime, failure: Failure) -> datetime:
     """Until when an endpoint that fails is left alone: the longer it fails, the longer; then one delivery tries it."""
     rest = min(max((now - failing_since) / _RESTS_PER_FAILING, _SHORTEST_REST), _LONGEST_REST)
-    return now + max(rest, min(timedelta(seconds=failure.retry_after_s or 0), _LONGEST_REST))
+    return now + max(rest, timedelta(seconds=min(failure.retry_after_s or 0, _LONGEST_REST.total_seconds())))

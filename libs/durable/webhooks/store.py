@@ -14,6 +14,9 @@ _ENDPOINT: Final = """id, url, description, types, subjects, causes, secret, pre
     disabled_reason, failing_since, resting_until, created_at"""
 _DELIVERY: Final = "endpoint_id, message_id, type, state, attempts, due_at, last_status, last_error, created_at, finished_at"
 
+_BATCH: Final = 10_000
+"""Rows that one statement deletes: it ends well before it would be cut off."""
+
 
 class Claimed(NamedTuple):
     """A delivery in hand. `attempts` counts this try, and tells it from those of others."""
@@ -52,9 +55,28 @@ class PostgresWebhooks:
         row = await tx.fetchrow(f"SELECT {_ENDPOINT} FROM webhook_endpoints WHERE id = $1", endpoint_id)  # noqa: S608
         return Endpoint(**dict(row)) if row is not None else None
 
-    async def delete(self, tx: "Tx", endpoint_id: UUID) -> bool:
-        """The endpoint with all its deliveries."""
-        return await tx.execute("DELETE FROM webhook_endpoints WHERE id = $1", endpoint_id) == "DELETE 1"
+    async def begin_delete(self, tx: "Tx", endpoint_id: UUID) -> bool:
+        """Disable it, so that nothing is queued or sent any more; False where there is none. Then `forget` until nothing is left,
+        each in a transaction of its own, and `delete`: whoever tells edges waits for none of them long.
+        """
+        status = await tx.execute(
+            "UPDATE webhook_endpoints SET state = 'disabled', disabled_reason = 'deleted' WHERE id = $1", endpoint_id
+        )
+        return status == "UPDATE 1"
+
+    async def forget(self, tx: "Tx", endpoint_id: UUID) -> int:
+        """Some thousand of its deliveries; how many."""
+        status = await tx.execute(
+            "DELETE FROM webhook_deliveries WHERE ctid = ANY(ARRAY("
+            "SELECT ctid FROM webhook_deliveries WHERE endpoint_id = $1 LIMIT $2 FOR UPDATE))",
+            endpoint_id,
+            _BATCH,
+        )
+        return int(status.rpartition(" ")[2])
+
+    async def delete(self, tx: "Tx", endpoint_id: UUID) -> None:
+        """The endpoint with what is left of its deliveries."""
+        await tx.execute("DELETE FROM webhook_endpoints WHERE id = $1", endpoint_id)
 
     async def rotate(self, tx: "Tx", endpoint_id: UUID, secret: str, now: datetime) -> None:
         """The new secret signs from now on, the one before it for a while, too."""
@@ -66,7 +88,7 @@ class PostgresWebhooks:
         )
 
     async def resume(self, tx: "Tx", endpoint_id: UUID, now: datetime) -> None:
-        """Send again: what waits is due at once, what was given up waits anew."""
+        """Send again: what waits is due at once, what was given up waits anew. What came while it was disabled isn't among it."""
         await tx.execute(
             "UPDATE webhook_endpoints SET state = 'active', disabled_reason = NULL, failing_since = NULL, resting_until = NULL"
             " WHERE id = $1",
@@ -82,19 +104,23 @@ class PostgresWebhooks:
 
     async def has_endpoints(self, tx: "Tx") -> bool:
         """Whether anybody may want a message: spares writing bodies for nobody."""
-        found: bool = await tx.fetchval("SELECT EXISTS (SELECT FROM webhook_endpoints)")
+        found: bool = await tx.fetchval("SELECT EXISTS (SELECT FROM webhook_endpoints WHERE state = 'active')")
         return found
 
     async def enqueue(self, tx: "Tx", messages: Sequence[Message], now: datetime, *, only: UUID | None = None) -> int:
         """For each endpoint that wants it, or for `only` one whatever it wants; a message queued before isn't queued again.
-        How many deliveries. A disabled endpoint's wait until it is resumed.
+        How many deliveries. Nothing is queued for a disabled endpoint unless it is meant alone: nobody knows whether it comes
+        back, and what was told meanwhile would pile up without bound.
         """
         status = await tx.execute(
             "INSERT INTO webhook_deliveries (endpoint_id, message_id, type, body, state, attempts, due_at, created_at)"
             " SELECT e.id, m.id, m.type, m.body, 'pending', 0, $6, $6"
             " FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bytea[]) AS m (id, type, subject, cause, body)"
-            " JOIN webhook_endpoints e ON e.id = $7 OR $7 IS NULL AND (e.types = '{}' OR m.type = ANY(e.types))"
+            " JOIN webhook_endpoints e ON e.id = $7"
+            " OR $7 IS NULL AND e.state = 'active' AND (e.types = '{}' OR m.type = ANY(e.types))"
             " AND (e.subjects = '{}' OR m.subject = ANY(e.subjects)) AND (e.causes = '{}' OR m.cause = ANY(e.causes))"
+            # An endpoint that is being deleted is waited for, and then isn't there: without, its deliveries would name nobody.
+            " FOR KEY SHARE OF e"
             " ON CONFLICT DO NOTHING",
             [message.id for message in messages],
             [message.type for message in messages],
@@ -105,6 +131,10 @@ class PostgresWebhooks:
             only,
         )
         return int(status.rpartition(" ")[2])
+
+    async def rest(self, tx: "Tx", endpoint_id: UUID, until: datetime) -> None:
+        """Nothing is due at it before."""
+        await tx.execute("UPDATE webhook_endpoints SET resting_until = $2 WHERE id = $1", endpoint_id, until)
 
     async def find_due(self, tx: "Tx", now: datetime) -> list[UUID]:
         """Active endpoints with a delivery that is due."""
@@ -200,6 +230,12 @@ class PostgresWebhooks:
         rows = await tx.fetch("SELECT state, count(*) FROM webhook_deliveries WHERE endpoint_id = $1 GROUP BY 1", endpoint_id)
         return {"pending": 0, "delivered": 0, "failed": 0, **{row[0]: row[1] for row in rows}}
 
-    async def purge(self, tx: "Tx", before: datetime) -> None:
-        """Forget deliveries that were queued before, whatever became of them."""
-        await tx.execute("DELETE FROM webhook_deliveries WHERE created_at < $1", before)
+    async def purge(self, tx: "Tx", before: datetime) -> int:
+        """Forget some thousand of the deliveries that were queued before, whatever became of them; how many."""
+        status = await tx.execute(
+            "DELETE FROM webhook_deliveries WHERE ctid = ANY(ARRAY("
+            "SELECT ctid FROM webhook_deliveries WHERE created_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED))",
+            before,
+            _BATCH,
+        )
+        return int(status.rpartition(" ")[2])

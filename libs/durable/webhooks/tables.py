@@ -19,6 +19,7 @@ def webhooks_tables(metadata: sa.MetaData) -> tuple[sa.Table, sa.Table]:
     deliveries = sa.Table(DELIVERIES, metadata, *_delivery_columns())
     sa.Index("ix_webhook_deliveries_pending", deliveries.c.endpoint_id, deliveries.c.due_at, postgresql_where=_PENDING)
     sa.Index("ix_webhook_deliveries_created_at", deliveries.c.endpoint_id, deliveries.c.created_at)
+    sa.Index("ix_webhook_deliveries_age", deliveries.c.created_at)
     return endpoints, deliveries
 
 
@@ -28,6 +29,7 @@ def create_webhooks(op: "Operations") -> None:
     op.create_table(DELIVERIES, *_delivery_columns())
     op.create_index("ix_webhook_deliveries_pending", DELIVERIES, ["endpoint_id", "due_at"], postgresql_where=_PENDING)
     op.create_index("ix_webhook_deliveries_created_at", DELIVERIES, ["endpoint_id", "created_at"])
+    op.create_index("ix_webhook_deliveries_age", DELIVERIES, ["created_at"])
 
 
 def drop_webhooks(op: "Operations") -> None:

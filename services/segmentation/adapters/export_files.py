@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
+from uuid import uuid4
 
 
 async def write_file(folder: Path, name: str, chunks: AsyncIterator[bytes]) -> int:
@@ -11,18 +12,17 @@ async def write_file(folder: Path, name: str, chunks: AsyncIterator[bytes]) -> i
 
     Raises OSError.
     """
-    part = await asyncio.to_thread(_prepare, folder, name)
+    await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+    # Each attempt in a place of its own, so that one that was thought dead spoils nothing.
+    part = folder / f".{name}.{uuid4()}.part"
     size = 0
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        async for chunk in chunks:
-            size += file.write(chunk)
-        file.flush()
-        await asyncio.to_thread(os.fsync, file.fileno())
-    part.replace(folder / name)
+    try:
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            async for chunk in chunks:
+                size += file.write(chunk)
+            file.flush()
+            await asyncio.to_thread(os.fsync, file.fileno())
+        part.replace(folder / name)
+    finally:
+        part.unlink(missing_ok=True)
     return size
-
-
-def _prepare(folder: Path, name: str) -> Path:
-    """Where to write: each process in a place of its own, so that one that was thought dead spoils nothing."""
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder / f".{name}.{os.getpid()}.part"

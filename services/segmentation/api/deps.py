@@ -4,9 +4,12 @@ from dataclasses import dataclass
 from typing import Annotated, Final
 from uuid import UUID
 
-from fastapi import Query, Response
+import msgspec
+from fastapi import Header, Query, Response
 
-from libs.durable.jobs import Jobs
+from libs.durable.idempotency import StoredAnswer
+from libs.durable.jobs import Job, Jobs
+from libs.durable.jobs.api import describe_job
 from libs.identity import IdentityKey
 from libs.kit.auth import Principal
 from libs.kit.db import Database, Tx
@@ -19,10 +22,12 @@ from services.segmentation.errors import SegmentNotFound
 from services.segmentation.handlers.context import Segmentation
 from services.segmentation.ports import Definition, PreviewSource, TraitNames
 
+WRITE_SCOPE: Final = "segments:write"
 Reader = Annotated[Principal, requires("segments:read")]
-Writer = Annotated[Principal, requires("segments:write")]
+Writer = Annotated[Principal, requires(WRITE_SCOPE)]
 WaitFor = Annotated[UUID | None, Query(description="A touchpoint id: answer once its effects are in.")]
 WaitMs = Annotated[int, Query(ge=0, le=MAX_WAIT_MS)]
+IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key")]
 Ids = Annotated[str, Query(description="Segment ids with commas between, 1 to 50.", examples=["vip,repeat-buyers"])]
 Limit = Annotated[int, Query(ge=1, le=500)]
 Cursor = Annotated[str | None, Query()]
@@ -67,6 +72,11 @@ async def find_segment(tx: Tx, segment_id: str, deps: ApiDeps, *, even_deleted: 
     if definition is None:
         raise SegmentNotFound(f"There is no segment {segment_id}.")
     return definition
+
+
+def accept(job: Job) -> StoredAnswer:
+    """202 with where to look, to be given again for the same `Idempotency-Key`."""
+    return StoredAnswer(202, msgspec.json.encode(describe_job(job)), (("Location", f"/v1/jobs/{job.id}"),))
 
 
 def parse_columns(text: str, principal: Principal, pointer: str) -> tuple[Column, ...]:

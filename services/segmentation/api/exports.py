@@ -4,22 +4,33 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-from fastapi import APIRouter
-from fastapi.responses import JSONResponse
+import msgspec
+from fastapi import APIRouter, Response
 from pydantic import Field
 
 from libs.durable.cursors import cut_page, decode_cursor
-from libs.durable.jobs import Job, job_accepted
+from libs.durable.idempotency import StoredAnswer, answer_once
+from libs.durable.jobs import Job
 from libs.durable.webhooks import PostgresWebhooks
 from libs.kit.db import Tx
 from libs.kit.errors import FieldError, Invalid
 from libs.kit.http import StrictModel
 from libs.kit.times import format_duration, format_utc, parse_duration, parse_utc
-from services.segmentation.api.deps import ApiDeps, Cursor, Limit, Reader, Writer, find_segment, parse_columns
+from services.segmentation.api.deps import (
+    ApiDeps,
+    Cursor,
+    IdempotencyKey,
+    Limit,
+    Reader,
+    Writer,
+    accept,
+    find_segment,
+    parse_columns,
+)
 from services.segmentation.api.examples import EXPORT_MADE, EXPORT_SHOWN, EXPORTS, JOB_ACCEPTED
 from services.segmentation.domain.exporting import DEFAULT_COLUMNS, Form
 from services.segmentation.errors import ExportNotFound
-from services.segmentation.handlers.schedule_exports import queue_run
+from services.segmentation.handlers.schedule_exports import EXPORT, queue_run
 from services.segmentation.ports import Export
 from services.segmentation.store.schedules import delete_export, find_export, load_exports, load_runs, save_export, save_run
 
@@ -44,13 +55,13 @@ def build_exports_router(deps: ApiDeps) -> APIRouter:
     router = APIRouter(prefix="/v1/exports", tags=["exports"])
 
     @router.post("", status_code=201, responses=EXPORT_MADE)
-    async def create(body: NewExport, principal: Writer) -> dict[str, Any]:
+    async def create(body: NewExport, principal: Writer, key: IdempotencyKey = None) -> Response:
         """Write the members of a segment every so often: to a file in the folder that the operator set, or to a webhook's URL.
 
         What was missed while the service was down isn't made up for. Identifiers and traits need scope `profiles:read`, too.
         """
         parse_columns(",".join(body.columns), principal, "#/columns")
-        return await _create(deps, body)
+        return await _create(deps, body, key)
 
     @router.get("", responses=EXPORTS)
     async def list_exports(_: Reader, limit: Limit = 50, cursor: Cursor = None) -> dict[str, Any]:
@@ -75,18 +86,22 @@ def build_exports_router(deps: ApiDeps) -> APIRouter:
                 raise ExportNotFound(f"There is no export {export_id}.")
 
     @router.post("/{export_id}/run", status_code=202, responses=JOB_ACCEPTED)
-    async def run(export_id: UUID, _: Writer) -> JSONResponse:
+    async def run(export_id: UUID, _: Writer, key: IdempotencyKey = None) -> Response:
         """Write it now, beside its rhythm."""
+        clock = deps.seg.clock
         async with deps.database.transaction() as tx:
-            export = await _find(tx, export_id)
-            clock = deps.seg.clock
-            job = await queue_run(tx, export, clock.now(), deps.jobs, save_run, clock, deps.seg.new_id)
-        return job_accepted(job)
+
+            async def queue() -> StoredAnswer:
+                export = await _find(tx, export_id)
+                return accept(await queue_run(tx, export, clock.now(), deps.jobs, save_run, clock, deps.seg.new_id))
+
+            answer = await answer_once(tx, key, EXPORT, export_id.bytes, clock.now(), queue)
+        return answer.to_response()
 
     return router
 
 
-async def _create(deps: ApiDeps, body: NewExport) -> dict[str, Any]:
+async def _create(deps: ApiDeps, body: NewExport, key: str | None) -> Response:
     now = deps.seg.clock.now()
     every = _read("every", body.every, parse_duration)
     if not _SHORTEST <= every <= _LONGEST:
@@ -104,11 +119,16 @@ async def _create(deps: ApiDeps, body: NewExport) -> dict[str, Any]:
     if body.webhook is None and not deps.has_export_folder:
         raise _refuse("webhook", "is needed: no folder is set for files (SEGMENTATION_EXPORT_DIR)")
     async with deps.database.transaction() as tx:
-        await find_segment(tx, body.segment, deps)
-        if body.webhook is not None and await _webhooks.find(tx, body.webhook) is None:
-            raise _refuse("webhook", "names no webhook")
-        await save_export(tx, export)
-        return await _show(tx, export, deps)
+
+        async def create() -> StoredAnswer:
+            await find_segment(tx, body.segment, deps)
+            if body.webhook is not None and await _webhooks.find(tx, body.webhook) is None:
+                raise _refuse("webhook", "names no webhook")
+            await save_export(tx, export)
+            return StoredAnswer(201, msgspec.json.encode(await _show(tx, export, deps)))
+
+        answer = await answer_once(tx, key, "exports", body.model_dump_json().encode(), now, create)
+    return answer.to_response()
 
 
 def _read(name: str, text: str, parse: Any) -> Any:

@@ -1,23 +1,21 @@
 """`/v1/lists`: groups of customers that somebody wrote down. Rules name them like segments."""
 
 import asyncio
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
+import msgspec
 from fastapi import APIRouter, Request, Response
 
 from libs.durable.cursors import cut_page, decode_cursor
-from libs.kit.auth import Principal
+from libs.durable.idempotency import StoredAnswer, answer_once
 from libs.kit.errors import UnsupportedMediaType
-from libs.kit.http import requires
 from libs.kit.times import format_utc
-from services.segmentation.api.deps import ApiDeps, Cursor, Limit
+from services.segmentation.api.deps import ApiDeps, Cursor, IdempotencyKey, Limit, Reader, Writer
 from services.segmentation.api.shapes import NewList
 from services.segmentation.domain.ref_files import RefFile
 from services.segmentation.handlers.keep_lists import Uploaded, create_list, delete_list, find_list, upload_refs
 from services.segmentation.ports import ManualList
 
-Reader = Annotated[Principal, requires("segments:read")]
-Writer = Annotated[Principal, requires("segments:write")]
 _TYPES: Final = ("text/csv", "text/plain", "application/octet-stream")
 _FILE: Final[dict[str, Any]] = {
     "requestBody": {
@@ -41,12 +39,16 @@ def build_lists_router(deps: ApiDeps) -> APIRouter:
 
 def _add_definition_routes(router: APIRouter, deps: ApiDeps) -> None:
     @router.post("", status_code=201)
-    async def create(body: NewList, response: Response, _: Writer) -> dict[str, Any]:
+    async def create(body: NewList, _: Writer, key: IdempotencyKey = None) -> Response:
         """An empty list, to be filled with a file."""
         async with deps.database.transaction() as tx:
-            made = await create_list(tx, body.name, body.description, body.id, deps.seg)
-        response.headers["Location"] = f"/v1/lists/{made.id}"
-        return _show(made)
+
+            async def create() -> StoredAnswer:
+                made = await create_list(tx, body.name, body.description, body.id, deps.seg)
+                return StoredAnswer(201, msgspec.json.encode(_show(made)), (("Location", f"/v1/lists/{made.id}"),))
+
+            answer = await answer_once(tx, key, "lists", body.model_dump_json().encode(), deps.seg.clock.now(), create)
+        return answer.to_response()
 
     @router.get("")
     async def list_lists(_: Reader, limit: Limit = 50, cursor: Cursor = None) -> dict[str, Any]:

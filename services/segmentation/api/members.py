@@ -1,15 +1,15 @@
 """`/v1/segments/{id}/members`, `/history`, `/overlap`, `/export`: who is in, how many were, what segments share."""
 
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 from uuid import UUID
 
+import msgspec
 from fastapi import APIRouter, Query, Response
-from fastapi.responses import JSONResponse
 
 from libs.durable.cursors import cut_page, decode_cursor
-from libs.durable.jobs import job_accepted
+from libs.durable.idempotency import StoredAnswer, answer_once
 from libs.kit.db import Tx
 from libs.kit.errors import BadRequest, FieldError, Invalid
 from libs.kit.times import format_utc, from_micros, parse_duration, parse_utc, to_micros
@@ -17,12 +17,14 @@ from libs.subscriber import OUTCOME_HEADER
 from services.segmentation.api.deps import (
     ApiDeps,
     Cursor,
+    IdempotencyKey,
     Ids,
     Limit,
     Reader,
     WaitFor,
     WaitMs,
     Writer,
+    accept,
     await_touchpoint,
     find_segment,
     find_segments,
@@ -41,6 +43,7 @@ from services.segmentation.store.reading import count_members, load_edges_by_int
 _MICROSECOND: Final = timedelta(microseconds=1)
 _DAY_US: Final = timedelta(days=1) // _MICROSECOND
 _MOST_POINTS: Final = 1_000
+_FIRST_US: Final = to_micros(datetime.min.replace(tzinfo=UTC))
 _DAYS_SHOWN: Final = 30
 _HOURS_SHOWN: Final = 72
 _FILE: Final[dict[int | str, dict[str, Any]]] = {
@@ -99,12 +102,16 @@ def _add_counts(router: APIRouter, deps: ApiDeps) -> None:
         from_: Annotated[str | None, Query(alias="from")] = None,
         to: str | None = None,
         interval: str = "P1D",
-    ) -> JSONResponse:
+        key: IdempotencyKey = None,
+    ) -> Response:
         """The same by all that is known now: what came late counts when it was done. A job; see `result`.
 
         Of rules on touchpoints, and segments of such; others are 422. Everybody counts from when they were first seen.
         """
-        return await _queue_recount(deps, segment_id, _parse_span(to_micros(deps.seg.clock.now()), from_, to, interval))
+        given = msgspec.json.encode((segment_id, from_, to, interval))
+        return await _queue_recount(
+            deps, segment_id, _parse_span(to_micros(deps.seg.clock.now()), from_, to, interval), key, given
+        )
 
     @router.get("/{segment_id}/overlap", responses=OVERLAP)
     async def read_overlap(
@@ -198,14 +205,19 @@ async def _read_history(deps: ApiDeps, segment_id: str, span: Span) -> dict[str,
     return {"items": show_sizes(size, entered, exited, *span), "next_cursor": None}
 
 
-async def _queue_recount(deps: ApiDeps, segment_id: str, span: Span) -> JSONResponse:
+async def _queue_recount(deps: ApiDeps, segment_id: str, span: Span, key: str | None, given: bytes) -> Response:
+    now = deps.seg.clock.now()
     async with deps.database.transaction() as tx:
-        await find_segment(tx, segment_id, deps)
-        definitions = await deps.seg.definitions.load_all(tx)
-        check_recountable(Registry(map(compile_definition, definitions)), segment_id)
-        job_input = {"segment_id": segment_id, "span": list(span)}
-        job = await deps.jobs.create(tx, job_id=deps.seg.new_id(), kind=RECOUNT, input=job_input, now=deps.seg.clock.now())
-    return job_accepted(job)
+
+        async def queue() -> StoredAnswer:
+            await find_segment(tx, segment_id, deps)
+            definitions = await deps.seg.definitions.load_all(tx)
+            check_recountable(Registry(map(compile_definition, definitions)), segment_id)
+            job_input = {"segment_id": segment_id, "span": list(span)}
+            return accept(await deps.jobs.create(tx, job_id=deps.seg.new_id(), kind=RECOUNT, input=job_input, now=now))
+
+        answer = await answer_once(tx, key, RECOUNT, given, now, queue)
+    return answer.to_response()
 
 
 def _parse_span(now_us: int, from_: str | None, to: str | None, interval: str) -> Span:
@@ -224,9 +236,14 @@ def _parse_span(now_us: int, from_: str | None, to: str | None, interval: str) -
         from_us = (to_us - 1) // interval_us * interval_us - (shown - 1) * interval_us
     points = -(-(to_us - from_us) // interval_us) if from_us is not None and interval_us > 0 else 0
     if from_us is None or not 0 < points <= _MOST_POINTS:
-        detail = f"gives {points} intervals; 1 to {_MOST_POINTS} are possible"
-        raise Invalid(f"The history {detail}.", errors=[FieldError("#/query/interval", detail)])
+        raise _refuse_interval(f"gives {points} intervals; 1 to {_MOST_POINTS} are possible")
+    if from_us < _FIRST_US or interval_us > to_us - _FIRST_US:
+        raise _refuse_interval("is so long that the history would begin before the year 1")
     return Span(from_us, to_us, interval_us)
+
+
+def _refuse_interval(detail: str) -> Invalid:
+    return Invalid(f"`interval` {detail}.", errors=[FieldError("#/query/interval", detail)])
 
 
 def _parse_instant(name: str, text: str | None) -> int | None:

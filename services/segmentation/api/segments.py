@@ -15,6 +15,7 @@ from libs.kit.times import format_utc, from_micros
 from services.segmentation.api.deps import (
     ApiDeps,
     Cursor,
+    IdempotencyKey,
     Limit,
     Reader,
     WaitFor,
@@ -39,7 +40,6 @@ from services.segmentation.handlers.define_segments import (
 from services.segmentation.ports import Definition
 from services.segmentation.store.reading import count_members
 
-IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key")]
 IfMatch = Annotated[str | None, Header(alias="If-Match")]
 _ETAG: Final = re.compile(r'(?:W/)?"(\d{1,9})"')
 _PLAIN: Final = msgspec.json.Encoder(decimal_format="number")

@@ -73,7 +73,7 @@ class Exports:
     async def _write(self, export: Export, due_at: datetime, chunks: AsyncIterator[bytes]) -> dict[str, Any]:
         if self.folder is None:
             raise ExportFailed("No folder is set: SEGMENTATION_EXPORT_DIR.")
-        name = f"{export.segment_id}-{due_at:%Y%m%dT%H%M%SZ}.{export.form}"
+        name = f"{export.segment_id}-{due_at:%Y%m%dT%H%M%SZ}-{export.id}.{export.form}"
         try:
             size = await write_file(self.folder, name, chunks)
         except OSError as error:

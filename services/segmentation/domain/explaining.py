@@ -18,16 +18,16 @@ from services.segmentation.domain.evaluation import (
 )
 from services.segmentation.domain.history import Behaviour, Facts
 from services.segmentation.domain.nodes import Did, Figure, Rule
-from services.segmentation.domain.timeline import find_true_change
+from services.segmentation.domain.timeline import Effort, find_true_change
 from services.segmentation.domain.values import Json, read_path
 
 
-def explain(body: Json, rule: Rule, facts: Facts, at_us: int) -> dict[str, Any]:
-    """Each node's answer, its facts, and when the answer changes if only time goes on.
+def explain(body: Json, rule: Rule, facts: Facts, at_us: int, effort: Effort) -> dict[str, Any]:
+    """Each node's answer, its facts, and when the answer changes if only time goes on, as far as the effort goes.
 
     `body` is the rule as written. Facts must hold whole histories, so that counts are true counts.
     """
-    due_us = find_true_change(rule, facts, at_us)
+    due_us = find_true_change(rule, facts, at_us, effort)
     told: dict[str, Any] = {
         "result": evaluate(rule, facts, at_us),
         "changes_at": format_utc(from_micros(due_us)) if due_us is not None else None,
@@ -35,9 +35,9 @@ def explain(body: Json, rule: Rule, facts: Facts, at_us: int) -> dict[str, Any]:
     match rule:
         case nodes.All() | nodes.Some():
             key = "all" if isinstance(rule, nodes.All) else "any"
-            told[key] = [explain(part, child, facts, at_us) for part, child in zip(body[key], rule.rules, strict=True)]
+            told[key] = [explain(part, child, facts, at_us, effort) for part, child in zip(body[key], rule.rules, strict=True)]
         case nodes.Not():
-            told["not"] = explain(body["not"], rule.rule, facts, at_us)
+            told["not"] = explain(body["not"], rule.rule, facts, at_us, effort)
         case _:
             told["rule"] = body
             told["facts"] = _FACTS[type(rule)](rule, facts, at_us)

@@ -6,7 +6,7 @@ from typing import Final
 
 from services.segmentation.domain.conditions import read_values
 from services.segmentation.domain.evaluation import evaluate, find_candidates, read_value
-from services.segmentation.domain.history import Behaviour, Facts, find_timed
+from services.segmentation.domain.history import Behaviour, Facts, find_timed, walk
 from services.segmentation.domain.nodes import Comparison, Did, Need, Rule, Sequence, Since, Timed, Touch, Within
 from services.segmentation.domain.relative_dates import find_horizon, find_turns
 from services.segmentation.domain.values import Json
@@ -57,11 +57,26 @@ def find_next_change(rule: Rule, facts: Facts, now_us: int, schedule: Schedule) 
     return schedule.horizon
 
 
-def find_true_change(rule: Rule, facts: Facts, now_us: int) -> int | None:
-    """The next instant at which the answer does become another; None also where that isn't found in many years."""
+@dataclass(slots=True)
+class Effort:
+    """How many evaluations of single conditions may still be spent on looking ahead, whoever shares it."""
+
+    left: int
+
+
+def find_true_change(rule: Rule, facts: Facts, now_us: int, effort: Effort | None = None) -> int | None:
+    """The next instant at which the answer does become another; None also where that isn't found in many years, or with the
+    `effort`, of which each look costs at most what it may take.
+    """
     is_true, timed, from_us = evaluate(rule, facts, now_us), tuple(find_timed(rule)), now_us
+    size = sum(1 for _ in walk(rule))
     for _ in range(_MOST_LOOKS):
-        due_us = find_next_change(rule, facts, from_us, find_schedule(timed, facts, from_us, from_us))
+        schedule = find_schedule(timed, facts, from_us, from_us)
+        if effort is not None:
+            effort.left -= size * (min(len(schedule.ahead), _MOST_TRIES) + 1)
+            if effort.left < 0:
+                return None
+        due_us = find_next_change(rule, facts, from_us, schedule)
         if due_us is None or evaluate(rule, facts, due_us) != is_true:
             return due_us
         from_us = due_us

@@ -13,13 +13,15 @@ from services.segmentation.domain.explaining import explain
 from services.segmentation.domain.history import Behaviour, Facts
 from services.segmentation.domain.nodes import Need, Rule
 from services.segmentation.domain.segments import Segment
-from services.segmentation.domain.timeline import find_true_change
+from services.segmentation.domain.timeline import Effort, find_true_change
 from services.segmentation.domain.values import decode_json, decode_sent
 from services.segmentation.handlers.context import Segmentation, compile_definition
 from services.segmentation.ports import Definition, HistoryRequest, KnownProfile, PreviewSource
 
 _CHUNK: int = 1_000
 _SAMPLE: int = 10
+_MOST_EVALUATIONS: int = 50_000
+"""For one explanation: some tenths of a second."""
 
 
 @dataclass(slots=True)
@@ -67,13 +69,14 @@ async def explain_membership(tx: Tx, profile_id: UUID, definition: Definition, s
     lists = await seg.lists.load(tx, [profile_id], segment.inputs.lists)
     levels = {id_: membership.is_member for id_, membership in told.items()}
     facts = Facts(profile_id, decode_sent(view), history, levels, lists[profile_id])
-    due_us = find_true_change(segment.rule, facts, now_us)
+    effort = Effort(_MOST_EVALUATIONS)
+    due_us = find_true_change(segment.rule, facts, now_us, effort)
     return {
         "result": evaluate(segment.rule, facts, now_us),
         "at_us": now_us,
         "due_us": due_us,
         "told": told.get(segment.id),
-        "tree": explain(decode_json(definition.rule.encode()), segment.rule, facts, now_us),
+        "tree": explain(decode_json(definition.rule.encode()), segment.rule, facts, now_us, effort),
     }
 
 

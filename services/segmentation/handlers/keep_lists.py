@@ -23,7 +23,7 @@ JUDGE_LIST: Final = "list_judge"
 
 @dataclass(frozen=True, slots=True)
 class Uploaded:
-    """What a file did to a list. `job_id`: who joined or left by it is judged by that job; None where nobody did."""
+    """What a file did to a list. `job_id`: who joined or left is judged by that job; None where nobody waits for it."""
 
     kept: ManualList
     change: ListChange
@@ -72,7 +72,11 @@ async def find_list(tx: Tx, list_id: str, seg: Segmentation) -> ManualList:
 
 
 async def upload_refs(tx: Tx, list_id: str, file: RefFile, seg: Segmentation, jobs: Jobs, *, is_replacing: bool) -> Uploaded:
-    """Add those the file names; with `is_replacing` take all others off. Raises ListNotFound, ListFileUnreadable."""
+    """Add those the file names; with `is_replacing` take all others off. Raises ListNotFound, ListFileUnreadable.
+
+    At its end it waits for every judgement that is under way: whoever was judged by the list as it was before is there for all
+    to see when the job looks, and later ones are judged by the list as it is then.
+    """
     if file.unreadable and not len(file):
         line, detail = file.unreadable_lines[0]
         raise ListFileUnreadable(f"No line names a customer. Line {line}: {detail}.")
@@ -80,12 +84,14 @@ async def upload_refs(tx: Tx, list_id: str, file: RefFile, seg: Segmentation, jo
     change = await seg.lists.apply(tx, list_id, file.rows(), now, is_replacing=is_replacing)
     if change is None:
         raise ListNotFound(f"There is no list {list_id}.")
-    job_id = None
-    if change.added or change.removed:
+    kept, job_id = await find_list(tx, list_id, seg), None
+    # What a job that was cancelled left over, too.
+    unjudged = await seg.lists.count_unjudged(tx, list_id)
+    if unjudged:
         job_id = seg.new_id()
-        total = change.added + change.removed
-        await jobs.create(tx, job_id=job_id, kind=JUDGE_LIST, input={"list_id": list_id}, now=now, total=total)
-    return Uploaded(await find_list(tx, list_id, seg), change, job_id)
+        await jobs.create(tx, job_id=job_id, kind=JUDGE_LIST, input={"list_id": list_id}, now=now, total=unjudged)
+        await seg.definitions.begin_change(tx)
+    return Uploaded(kept, change, job_id)
 
 
 async def judge_list_chunk(
@@ -94,7 +100,7 @@ async def judge_list_chunk(
     """Judge some of those that joined or left; which references that were.
 
     Whoever they lead to otherwise by the time the profiles are locked is judged by the worker that regroups them: it finds the
-    list as it is now.
+    list as it is now, since `upload_refs` let nobody who had read it before commit later than the file.
     """
     refs = await seg.lists.take_unjudged(tx, list_id, after, limit=limit)
     if not refs:

@@ -1,5 +1,6 @@
 """A segment's size over time by all that is known now: every profile's past judged anew, late touchpoints where they belong."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, NamedTuple
@@ -94,11 +95,17 @@ async def _find_all(
 ) -> list[tuple[int, bool]]:
     needs = tuple(dict.fromkeys(need for segment in foundation for need in segment.needs))
     requests = [HistoryRequest(profile.fragments, needs, now_us) for profile in profiles]
-    found: list[tuple[int, bool]] = []
-    for profile, history in zip(profiles, await seg.behaviours.load(snapshot, requests, whole=True), strict=True):
-        first_us = min([now_us, *(hit.at_us for hits in history.values() for hit in hits), *_read_first_seen(profile.view)])
-        found += find_alternations(foundation, segment_id, Facts(profile.profile_id, {}, history, {}), first_us, now_us)
-    return found
+    histories = await seg.behaviours.load(snapshot, requests, whole=True)
+
+    def find() -> list[tuple[int, bool]]:
+        found: list[tuple[int, bool]] = []
+        for profile, history in zip(profiles, histories, strict=True):
+            first_us = min([now_us, *(hit.at_us for hits in history.values() for hit in hits), *_read_first_seen(profile.view)])
+            found += find_alternations(foundation, segment_id, Facts(profile.profile_id, {}, history, {}), first_us, now_us)
+        return found
+
+    # Each profile's whole past by each rule: the worker's other lanes don't wait for it.
+    return await asyncio.to_thread(find)
 
 
 def _read_first_seen(view: bytes) -> list[int]:

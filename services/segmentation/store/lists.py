@@ -1,7 +1,9 @@
 """Manual lists in PostgreSQL. An entry is an identifier's address or a profile id; whom it leads to is asked when it matters."""
 
+import asyncio
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Final
 from uuid import UUID
 
@@ -11,6 +13,7 @@ from services.segmentation.ports import ListChange, ManualList
 _MOST_TOLD: Final = 100
 _STEP: Final = 100_000
 """Lines that one statement takes: each ends well before it would be cut off."""
+_SLICE: Final = 10_000
 _COLUMNS: Final = "id, name, description, entries, created_at, updated_at"
 # A profile id belongs for ever to its founding fragment, an identifier to the fragment with its address.
 _LOAD: Final = """
@@ -78,7 +81,10 @@ class PostgresLists:
         if not await self.lock(tx, list_id):
             return None
         await tx.execute("CREATE TEMP TABLE uploaded_refs (ref uuid, line integer) ON COMMIT DROP")
-        await tx.copy_records_to_table("uploaded_refs", records=rows, columns=("ref", "line"))
+        waiting = iter(rows)
+        while slice_ := list(islice(waiting, _SLICE)):
+            await tx.copy_records_to_table("uploaded_refs", records=slice_, columns=("ref", "line"))
+            await asyncio.sleep(0)  # they are encoded on the loop: others get their turn
         await tx.execute("ANALYZE uploaded_refs")
         lines = await tx.fetchval("SELECT coalesce(max(line), 0) FROM uploaded_refs")
         added = sum([_count(await tx.execute(_ADD, list_id, line, _STEP)) for line in range(0, lines, _STEP)])
@@ -93,6 +99,17 @@ class PostgresLists:
             for profile_id, list_id in await tx.fetch(_LOAD, list(profile_ids), list(list_ids)):
                 found[profile_id].add(list_id)
         return {profile_id: frozenset(own) for profile_id, own in found.items()}
+
+    async def load_unjudged(self, tx: Tx) -> list[str]:
+        rows = await tx.fetch(
+            "SELECT id FROM lists l WHERE EXISTS"
+            " (SELECT FROM list_entries e WHERE e.list_id = l.id AND NOT e.is_judged) ORDER BY id"
+        )
+        return [row[0] for row in rows]
+
+    async def count_unjudged(self, tx: Tx, list_id: str) -> int:
+        found: int = await tx.fetchval("SELECT count(*) FROM list_entries WHERE list_id = $1 AND NOT is_judged", list_id)
+        return found
 
     async def take_unjudged(self, tx: Tx, list_id: str, after: UUID | None, *, limit: int) -> list[UUID]:
         rows = await tx.fetch(

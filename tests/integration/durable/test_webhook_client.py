@@ -55,6 +55,15 @@ async def test_a_redirect_isnt_followed(receiver: Receiver) -> None:
     assert len(receiver.received) == 1
 
 
+@pytest.mark.parametrize(("asked", "pause_s"), [("7", 7), ("9" * 20, 86_400), ("9" * 400, 86_400), ("-1", None), ("soon", None)])
+async def test_the_pause_a_receiver_asks_for_is_a_day_at_most(receiver: Receiver, asked: str, pause_s: float | None) -> None:
+    receiver.answers, receiver.headers = [503], {"retry-after": asked}
+    async with make_client() as client:
+        with pytest.raises(DeliveryFailed) as failed:
+            await client.post(f"https://hooks.example.com:{receiver.port}/", b"{}", {})
+    assert failed.value.failure.retry_after_s == pause_s
+
+
 async def test_nobody_there_and_nothing_said_in_time() -> None:
     async with run_receiver() as silent:
         port = silent.port

@@ -178,6 +178,14 @@ class World:
             rows = await self.seg.memberships.load_members(connection, segment_id, None, 10_000)
         return {profile_id for profile_id, _ in rows}
 
+    async def is_anybody_waiting(self) -> bool:
+        """Whether a transaction waits for a lock that another one holds."""
+        async with self.database.connection() as connection:
+            waiting: bool = await connection.fetchval(
+                "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database())"
+            )
+        return waiting
+
     def edges(self) -> list[SegmentMembershipChanged]:
         """Everything told so far."""
         return [event for event in read_events(self.outbox.published) if isinstance(event, SegmentMembershipChanged)]

@@ -302,3 +302,30 @@ async def test_a_file_that_is_too_large_is_refused_as_it_comes(api: httpx.AsyncC
     await api.post("/v1/lists", json={"id": "l", "name": "L"})
     answer = await api.post("/v1/lists/l/entries", content=b"user_id:ada\n" * 100, headers={"Content-Type": "text/csv"})
     assert (answer.status_code, answer.json()["code"]) == (413, "list_file_too_large")
+
+
+async def test_what_is_made_is_made_once_for_a_key(api: httpx.AsyncClient, world: World) -> None:
+    await world.define(BUYERS, "s")
+    webhook = (await api.post("/v1/webhooks", json={"url": "https://hooks.example.com/x"})).json()
+    export = (await api.post("/v1/exports", json={"segment": "s", "every": "P1D"})).json()
+    posts: list[tuple[str, Any, Any]] = [
+        ("/v1/lists", {"name": "L"}, {"name": "M"}),
+        ("/v1/exports", {"segment": "s", "every": "P1D"}, {"segment": "s", "every": "P2D"}),
+        (f"/v1/exports/{export['id']}/run", None, None),
+        ("/v1/segments/verify", None, None),
+        ("/v1/segments/s/history/recount", None, None),
+        (f"/v1/webhooks/{webhook['id']}/test", None, None),
+        (f"/v1/webhooks/{webhook['id']}/secret", None, None),
+    ]
+    for path, body, other in posts:
+        key = {"Idempotency-Key": "k"}
+        first, again = [await api.post(path, json=body, headers=key) for _ in range(2)]
+        assert first.is_success, path
+        assert (again.status_code, again.json()) == (first.status_code, first.json()), path
+        assert again.headers.get("location") == first.headers.get("location")
+        assert again.headers["idempotent-replayed"] == "true"
+        assert (await api.post(path, json=body)).json() != first.json(), path
+        if other is not None:
+            assert (await api.post(path, json=other, headers=key)).json()["code"] == "idempotency_key_reused"
+    reused = await api.post("/v1/segments/s/verify", headers={"Idempotency-Key": "k"})
+    assert reused.json()["code"] == "idempotency_key_reused"

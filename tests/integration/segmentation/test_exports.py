@@ -12,6 +12,7 @@ from standardwebhooks import Webhook
 
 from libs.durable.jobs import JobRunner, PostgresJobs
 from libs.durable.webhooks import PostgresWebhooks, WebhookClient
+from services.segmentation.adapters.export_files import write_file
 from services.segmentation.consumer import Exports
 from tests.builders.changes import make_touchpoint
 from tests.support.receiver import run_receiver
@@ -25,6 +26,10 @@ BUYERS = {"did": "Order Completed"}
 async def exports(world: World, tmp_path: Path) -> AsyncIterator[Exports]:
     async with WebhookClient(allow_private=True, timeout_s=5) as client:
         yield Exports(world.database, world.seg, PostgresJobs(), PostgresWebhooks(), client, tmp_path / "out")
+
+
+def list_files(folder: Path) -> list[Path]:
+    return list(folder.iterdir())
 
 
 async def run_due(exports: Exports, world: World) -> None:
@@ -58,7 +63,7 @@ async def test_a_file_a_day(api: httpx.AsyncClient, world: World, exports: Expor
     await run_due(exports, world)
     await run_due(exports, world)
     [file] = (tmp_path / "out").iterdir()
-    assert file.name == "s-20260301T180000Z.csv"
+    assert file.name == f"s-20260301T180000Z-{export['id']}.csv"
     assert file.read_bytes() == f"profile_id,trait.plan\r\n{ada.id},gold\r\n".encode()
     assert file.stat().st_mode & 0o077 == 0
     run = await last_run(api, export)
@@ -69,7 +74,31 @@ async def test_a_file_a_day(api: httpx.AsyncClient, world: World, exports: Expor
     await run_due(exports, world)
     shown = (await api.get(f"/v1/exports/{export['id']}")).json()
     assert (len(shown["runs"]), shown["next_at"]) == (2, "2026-03-05T18:00:00.000Z")
-    assert {one.name for one in (tmp_path / "out").iterdir()} == {"s-20260301T180000Z.csv", "s-20260302T180000Z.csv"}
+    assert {one.name for one in (tmp_path / "out").iterdir()} == {
+        f"s-{day}T180000Z-{export['id']}.csv" for day in ("20260301", "20260302")
+    }
+
+
+async def test_two_exports_of_one_instant_write_two_files(
+    api: httpx.AsyncClient, world: World, exports: Exports, tmp_path: Path
+) -> None:
+    await world.define(BUYERS, "s")
+    for columns in (["profile_id"], ["profile_id", "since"]):
+        await schedule(api, columns=columns, first_at="2026-03-01T12:00:00Z")
+    await run_due(exports, world)
+    headers = {file.read_bytes() for file in list_files(tmp_path / "out")}
+    assert headers == {b"profile_id\r\n", b"profile_id,since\r\n"}
+
+
+async def test_a_file_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:
+    async def break_off() -> AsyncIterator[bytes]:
+        yield b"profile_id\r\n"
+        assert len(list_files(tmp_path)) == 1
+        raise ConnectionError("gone")
+
+    with pytest.raises(ConnectionError):
+        await write_file(tmp_path, "s.csv", break_off())
+    assert list_files(tmp_path) == []
 
 
 async def test_posted_signed_and_tried_again(api: httpx.AsyncClient, world: World, exports: Exports) -> None:

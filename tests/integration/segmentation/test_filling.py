@@ -46,7 +46,10 @@ async def test_a_back_fill_is_cancelled_and_gone_on_with(api: httpx.AsyncClient,
         chunk += 1
         if chunk == 3:
             assert (await api.get("/v1/segments/s")).json()["progress"] == {"done": 6, "total": 10}
+            assert (await api.post("/v1/segments/s/resume")).status_code == 202
             assert (await api.delete(f"/v1/jobs/{made['job']['id']}")).json()["cancel_requested"] is True
+            refused = await api.post("/v1/segments/s/resume")
+            assert (refused.status_code, refused.json()["code"]) == (409, "fill_stopping")
 
     await world.make_runner(between=cancel_before_the_third).run_next()
     shown = (await api.get("/v1/segments/s")).json()

@@ -9,10 +9,12 @@ from uuid import UUID, uuid4
 import pytest
 
 from libs.kit.errors import FieldError
+from services.segmentation.consumer import build_handlers
 from services.segmentation.domain.ref_files import RefFile
 from services.segmentation.errors import ListInUse, RuleInvalid
 from services.segmentation.handlers.keep_lists import Uploaded, create_list, delete_list, upload_refs
 from tests.builders.changes import KEY, fragment_of, make_touchpoint, to_record
+from tests.support.eventually import eventually
 
 from .conftest import Customer, World, tell
 from .test_following_changes import merged
@@ -68,6 +70,21 @@ async def test_a_file_brings_members_and_another_takes_them_away(listed: World) 
     assert await listed.members("s") == set()
 
 
+async def test_what_a_cancelled_job_left_is_judged_with_the_next_file(listed: World) -> None:
+    people = [named(listed, name) for name in ("ada", "bob")]
+    await appear(people)
+    first = await upload(listed, "user_id:ada", "user_id:bob")
+    assert first.job_id is not None
+    async with listed.database.transaction() as tx:
+        await listed.jobs.cancel(tx, first.job_id, now=listed.clock.now())
+    assert await listed.run_jobs() == []
+    again = await upload(listed, "user_id:ada")
+    assert (again.change.added, again.job_id is None) == (0, False)
+    await listed.run_jobs()
+    assert await listed.members("s") == {one.id for one in people}
+    assert (await upload(listed, "user_id:ada")).job_id is None
+
+
 async def test_whoever_appears_later_joins_then(listed: World) -> None:
     ada, bob = named(listed, "ada"), named(listed, "bob")
     await upload(listed, "user_id:ada", bob.id)
@@ -103,6 +120,19 @@ async def test_segments_that_build_on_it_and_negations_follow(listed: World) -> 
     assert tell(await listed.run_jobs()) == [("exited", "s", 2, "edit"), ("entered", "others", 3, "edit")]
 
 
+async def test_what_a_file_changed_is_no_difference_before_its_job_is_through(listed: World) -> None:
+    await listed.define({"not": {"segment": "s"}}, "others")
+    await listed.define({"did": "Order Completed"}, "buyers")
+    ada = named(listed, "ada")
+    await ada.does()
+    await upload(listed, "user_id:ada")
+    verdict = await listed.verify()
+    assert (verdict.filling, verdict.differences, verdict.compared) == (["others", "s"], 0, 1)
+    await listed.run_jobs()
+    verdict = await listed.verify()
+    assert (verdict.filling, verdict.differences, verdict.compared) == ([], 0, 3)
+
+
 async def test_a_list_that_a_rule_names_stays(listed: World) -> None:
     with pytest.raises(ListInUse):
         async with listed.database.transaction() as tx:
@@ -124,6 +154,23 @@ async def test_a_new_rule_finds_who_is_on_the_list(listed: World) -> None:
     await listed.run_jobs()
     await listed.define({"all": [ON_LIST, {"not": {"did": "Order Completed"}}]}, "silent")
     assert await listed.members("silent") == {ada.id}
+
+
+async def test_whoever_appears_while_a_file_comes_isnt_missed(listed: World) -> None:
+    ada = named(listed, "ada")
+    handlers = build_handlers(listed.make_segmentation(), listed.arrivals, listed.progress)
+    async with listed.database.transaction() as tx:
+        await handlers["profile-changes"](tx, [to_record(ada.record(make_touchpoint()))])
+        uploading = asyncio.create_task(upload(listed, "user_id:ada"))
+
+        async def has_come_as_far_as_it_can() -> bool:
+            return uploading.done() or await listed.is_anybody_waiting()
+
+        await eventually(has_come_as_far_as_it_can)
+        await listed.run_jobs()
+    await uploading
+    await listed.run_jobs()
+    assert await listed.members("s") == {ada.id}
 
 
 @pytest.mark.parametrize("seed", range(4))

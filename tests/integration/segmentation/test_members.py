@@ -50,6 +50,9 @@ async def test_history_is_the_size_over_time(api: httpx.AsyncClient, world: Worl
     items = (await api.get("/v1/segments/recent/history", params=params)).json()["items"]
     assert [(item["size"], item["entered"], item["exited"]) for item in items] == [(2, 2, 0), (3, 1, 0), (1, 0, 2), (0, 0, 1)]
     assert (await api.get("/v1/segments/recent/history", params={"interval": "P1M"})).status_code == 400
+    for too_long in ({"interval": "P100000D"}, {"interval": "P999999999D"}, {**params, "interval": "P999999999D"}):
+        refused = await api.get("/v1/segments/recent/history", params=too_long)
+        assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "#/query/interval")
     assert (await api.get("/v1/segments/recent/history", params={**params, "interval": "PT1S"})).status_code == 422
 
 

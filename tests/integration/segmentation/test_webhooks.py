@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -173,8 +174,9 @@ async def test_an_endpoint_that_fails_for_days_is_disabled_and_resumed_by_hand(
 
     receiver.answers = [200]
     resumed = (await api.post(f"/v1/webhooks/{webhook['id']}/resume")).json()
-    assert (resumed["state"], resumed["deliveries"]["pending"]) == ("active", 2)
-    await lane.serve_due()
+    assert (resumed["state"], resumed["deliveries"]["pending"]) == ("active", 1)
+    await Customer(world).does(order())
+    assert await lane.serve_due() == 2
     assert {one["state"] for one in await list_deliveries(api, webhook)} == {"delivered"}
 
 
@@ -259,6 +261,76 @@ async def test_a_slow_endpoint_delays_no_other(world: World, api: httpx.AsyncCli
         stuck.set()
 
 
+async def test_an_endpoint_whose_sending_breaks_stops_no_other(world: World, api: httpx.AsyncClient, lane: WebhookLane) -> None:
+    async with run_receiver() as broken, run_receiver() as well:
+        await world.define(BUYERS, "buyers")
+        first, _ = await make_webhook(api, broken), await make_webhook(api, well)
+        async with world.database.transaction() as tx:
+            await tx.execute("UPDATE webhook_endpoints SET secret = 'whsec_x' WHERE id = $1", UUID(first["id"]))
+        stop = asyncio.Event()
+        running = asyncio.create_task(lane.run(stop))
+
+        async def is_resting() -> bool:
+            async with world.database.connection() as connection:
+                endpoint = await lane.webhooks.find(connection, UUID(first["id"]))
+            return endpoint is not None and endpoint.resting_until == world.clock.now() + timedelta(minutes=5)
+
+        await Customer(world).does(order())
+        await eventually(is_resting)
+        await Customer(world).does(order())
+        await eventually(lambda: len(well.received) == 2)
+        stop.set()
+        await running
+        assert broken.received == []
+
+
+async def test_an_edge_told_while_its_webhook_is_deleted_is_told_to_nobody(
+    api: httpx.AsyncClient, world: World, receiver: Receiver, lane: WebhookLane
+) -> None:
+    await world.define(BUYERS, "buyers")
+    webhook = await make_webhook(api, receiver)
+    async with world.database.transaction() as deleting:
+        await lane.webhooks.delete(deleting, UUID(webhook["id"]))
+        telling = asyncio.create_task(Customer(world).does(order()))
+        await eventually(world.is_anybody_waiting)
+    assert [edge.segment_id for edge in await telling] == ["buyers"]
+
+
+async def test_a_deleted_webhook_goes_with_all_that_was_on_its_way(
+    api: httpx.AsyncClient, world: World, receiver: Receiver, lane: WebhookLane
+) -> None:
+    webhook, other = await make_webhook(api, receiver), await make_webhook(api, receiver)
+    async with world.database.transaction() as tx:
+        await tx.execute(
+            "INSERT INTO webhook_deliveries (endpoint_id, message_id, type, body, state, attempts, due_at, created_at)"
+            " SELECT e, n, 't', '', 'pending', 0, now(), now() FROM unnest($1::uuid[]) AS e, generate_series(1, 10001) AS n",
+            [UUID(webhook["id"]), UUID(other["id"])],
+        )
+        assert await lane.webhooks.begin_delete(tx, UUID(webhook["id"]))
+        assert [await lane.webhooks.forget(tx, UUID(webhook["id"])) for _ in range(3)] == [10_000, 1, 0]
+    assert (await api.delete(f"/v1/webhooks/{webhook['id']}")).status_code == 204
+    assert [one["id"] for one in (await api.get("/v1/webhooks")).json()["items"]] == [other["id"]]
+    async with world.database.connection() as connection:
+        assert await connection.fetchval("SELECT count(*) FROM webhook_deliveries") == 10_001
+
+
+async def test_what_is_too_old_is_forgotten_however_much_it_is(
+    api: httpx.AsyncClient, world: World, receiver: Receiver, lane: WebhookLane
+) -> None:
+    webhook = await make_webhook(api, receiver)
+    async with world.database.transaction() as tx:
+        await tx.execute(
+            "INSERT INTO webhook_deliveries (endpoint_id, message_id, type, body, state, attempts, created_at)"
+            " SELECT $1, n, 't', '', 'delivered', 1, $2::timestamptz + n * interval '1 ms' FROM generate_series(1, 10002) AS n",
+            UUID(webhook["id"]),
+            world.clock.now(),
+        )
+        assert await lane.webhooks.purge(tx, world.clock.now() + timedelta(minutes=1)) == 10_000
+    world.clock.advance(timedelta(days=30, milliseconds=10_002))
+    await lane.purge()
+    assert [one["message_id"] for one in await list_deliveries(api, webhook)] == ["10002"]
+
+
 async def test_what_is_refused(api: httpx.AsyncClient, receiver: Receiver) -> None:
     for url in ("ftp://example.com/", "https://u:p@example.com/", "nonsense"):
         refused = await api.post("/v1/webhooks", json={"url": url})
@@ -287,6 +359,15 @@ async def test_what_is_refused(api: httpx.AsyncClient, receiver: Receiver) -> No
     assert (await api.post("/v1/webhooks", json={"url": receiver.url})).json()["code"] == "too_many_webhooks"
     assert len((await api.get("/v1/webhooks")).json()["items"]) == 50
     assert (await api.delete(f"/v1/webhooks/{first.json()['id']}")).status_code == 204
+
+
+async def test_who_only_reads_sees_no_more_of_the_url_than_its_host(api: httpx.AsyncClient) -> None:
+    url = "https://hooks.example.com/services/T0/a-secret?key=x"
+    made = (await api.post("/v1/webhooks", json={"url": url})).json()
+    for path in ("", f"/{made['id']}"):
+        for key, shown in (("staff", url), ("reader", "https://hooks.example.com/***")):
+            got = (await api.get(f"/v1/webhooks{path}", headers={"Authorization": f"Bearer {key}"})).json()
+            assert got.get("items", [got])[0]["url"] == shown
 
 
 async def test_deliveries_come_in_pages_and_are_forgotten(

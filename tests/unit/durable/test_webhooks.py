@@ -70,6 +70,7 @@ def test_a_receiver_that_asks_for_a_pause_gets_it_within_reason() -> None:
     assert asked == NOW + timedelta(seconds=600)
     assert find_next_try("m", 1, NOW, Failure("status", 503, 1e9)) == NOW + timedelta(days=1)
     assert find_rest(NOW, NOW, Failure("status", 429, 60.0)) == NOW + timedelta(seconds=60)
+    assert find_rest(NOW, NOW, Failure("status", 429, 1e20)) == NOW + timedelta(minutes=5)
 
 
 def test_the_longer_an_endpoint_fails_the_longer_it_rests() -> None:

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator
 
 import asyncpg
+import httpx
 import pytest
 from pydantic import BaseModel, ValidationError
 
@@ -48,6 +49,13 @@ def test_libraries_speak_in_the_same_form(lines: io.StringIO) -> None:
     logging.getLogger("some.library").warning("retrying %s for %s", "now", "ada@example.com")
     line = json.loads(lines.getvalue())
     assert (line["event"], line["logger"], line["service"]) == (f"retrying now for {REDACTED}", "some.library", "shop")
+
+
+async def test_nothing_is_said_of_the_addresses_that_are_called(lines: io.StringIO) -> None:
+    async with httpx.AsyncClient(transport=httpx.MockTransport(lambda _: httpx.Response(204))) as client:
+        await client.post("https://hooks.example.com/a-secret?key=x")
+    logging.getLogger("httpcore.http11").debug("a-secret")
+    assert "a-secret" not in lines.getvalue()
 
 
 def test_a_librarys_traceback_is_in_the_line(lines: io.StringIO) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from services.segmentation.domain.evaluation import compute_bucket
 from services.segmentation.domain.explaining import explain
+from services.segmentation.domain.timeline import Effort
 
 from .conftest import PROFILE, SECOND, make_facts, make_segment
 from .test_rules import touch
@@ -63,7 +64,7 @@ def at(second: int) -> str:
 def test_every_form_tells_its_facts(rule: Any, facts: Any) -> None:
     segment = make_segment(rule)
     found = make_facts([segment], HISTORY, view=VIEW, members={"vip": True})
-    assert explain(rule, segment.rule, found, 10 * SECOND)["facts"] == facts
+    assert explain(rule, segment.rule, found, 10 * SECOND, Effort(100))["facts"] == facts
 
 
 def test_each_node_tells_when_its_own_answer_changes() -> None:
@@ -76,7 +77,7 @@ def test_each_node_tells_when_its_own_answer_changes() -> None:
         ]
     }
     segment = make_segment(rule)
-    told = explain(rule, segment.rule, make_facts([segment], HISTORY, view=VIEW), 10 * SECOND)
+    told = explain(rule, segment.rule, make_facts([segment], HISTORY, view=VIEW), 10 * SECOND, Effort(1_000))
     assert (told["result"], told["changes_at"]) == (True, None)
     assert [(one["result"], one["changes_at"]) for one in told["any"]] == [
         (True, at(15)),
@@ -85,3 +86,16 @@ def test_each_node_tells_when_its_own_answer_changes() -> None:
         (True, None),
     ]
     assert (told["any"][1]["not"]["result"], told["any"][1]["not"]["changes_at"]) == (False, at(25))
+
+
+def test_beyond_its_effort_an_explanation_tells_no_more_changes() -> None:
+    rule = {"all": [{"did": "A", "within": "PT10S"}] * 100}
+    segment = make_segment(rule)
+    facts = make_facts([segment], HISTORY)
+    effort = Effort(450)
+    told = explain(rule, segment.rule, facts, 10 * SECOND, effort)
+    assert told["changes_at"] == at(15)
+    seen = [one["changes_at"] for one in told["all"]]
+    assert seen == sorted(seen, key=lambda instant: instant is None)
+    assert {None, at(15)} == set(seen)
+    assert all(one["result"] for one in told["all"])

@@ -12,7 +12,7 @@ from services.segmentation.domain.explaining import explain
 from services.segmentation.domain.history import EarlierView
 from services.segmentation.domain.judging import Membership, judge
 from services.segmentation.domain.segments import sort_by_dependency
-from services.segmentation.domain.timeline import find_next_change, find_schedule
+from services.segmentation.domain.timeline import Effort, find_next_change, find_schedule
 from services.segmentation.domain.values import make_exact
 
 from . import reference, strategies
@@ -107,4 +107,4 @@ def test_every_node_is_explained_as_what_it_is_and_until_when(body: Any, history
             for inner, part in zip(body.get(word, ()), told.get(word, ()), strict=True):
                 check(inner, part)
 
-    check(body, explain(spell_times(body), segment.rule, facts, now * SECOND))
+    check(body, explain(spell_times(body), segment.rule, facts, now * SECOND, Effort(1_000_000)))
