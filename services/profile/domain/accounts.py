@@ -82,7 +82,7 @@ def collect_grouped(applied: Iterable[tuple[UUID, Touchpoint]]) -> Grouped:
             since_us = grouped.members.get((account_id, fragment), t_us)
             grouped.members[account_id, fragment] = min(since_us, t_us)
     for account in grouped.accounts.values():
-        account.claimed = _bound(account.claimed)
+        _bound_words(account)
     return grouped
 
 
@@ -131,15 +131,16 @@ def render_accounts(accounts: Accounts) -> bytes:
 
 
 def _merge(a: Account, b: Account) -> Account:
-    claimed = _bound(merge_said((a.claimed, b.claimed))) if a.claimed or b.claimed else {}
-    traits = merge_said((a.traits, b.traits))
-    keep_least(traits, STATED.traits, _NAMED)
-    return Account(min(a.since_us, b.since_us), traits, claimed)
+    claimed = merge_said((a.claimed, b.claimed)) if a.claimed or b.claimed else {}
+    merged = Account(min(a.since_us, b.since_us), merge_said((a.traits, b.traits)), claimed)
+    _bound_words(merged)
+    return merged
 
 
-def _bound(claimed: Traits) -> Traits:
-    keep_least(claimed, MOST_CLAIMED, _NAMED)
-    return claimed
+def _bound_words(account: Account) -> None:
+    """In every batch and at every merge, so that it doesn't matter what came together."""
+    keep_least(account.traits, STATED.traits, _NAMED)
+    keep_least(account.claimed, MOST_CLAIMED, _NAMED)
 
 
 def _show(account_id: str, account: Account) -> dict[str, Any]:

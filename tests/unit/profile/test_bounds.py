@@ -11,6 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from libs.events.touchpoints import ConsentStatement, TouchpointRecorded
+from services.profile.domain.accounts import MOST_CLAIMED, collect_grouped, merge_stored, show_account
 from services.profile.domain.bounds import ACCOUNTS_SHOWN_BYTES, STATED, TRAITS_SHOWN_BYTES
 from tests.builders.touchpoints import make_fragment, make_touchpoint
 from tests.fakes.fact_rows import FakeFactRows
@@ -123,3 +124,18 @@ def test_what_browsers_claim_displaces_nothing_that_servers_said_and_all_at_once
     assert {f"own-{number}" for number in range(STATED.purposes)} <= {entry["purpose"] for entry in view["consent"]}
     assert {f"account-{number}" for number in range(STATED.accounts)} <= {account["id"] for account in view["accounts"]}
     assert len(json.dumps(view)) + IDENTIFIERS_BYTES + TOUCHPOINTS_BYTES < RECORD_BYTES
+
+
+@pytest.mark.parametrize(("verified", "most"), [(True, STATED.traits), (False, MOST_CLAIMED)])
+def test_what_an_account_knows_is_the_same_in_one_batch_and_in_many(verified: bool, most: int) -> None:
+    calls = [
+        make_touchpoint(number + 1, kind="group", group_id="acme", traits={f"t{number}_{one}": one for one in range(70)})
+        for number in range(10)
+    ]
+    told = [(ME, call if verified else claim(call)) for call in calls]
+    at_once = merge_stored(b"", collect_grouped(told).accounts["acme"])
+    one_by_one = b""
+    for one in told:
+        one_by_one = merge_stored(one_by_one, collect_grouped([one]).accounts["acme"])
+    assert show_account("acme", at_once) == show_account("acme", one_by_one)
+    assert len(show_account("acme", at_once)["traits"]) == most
