@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from libs.kit.ids import make_uuid8
-from services.profile.domain.bounds import ACCOUNTS_SHOWN_BYTES, CLAIMED, NAME_CHARS, STATED, Bounds, choose_shown, keep_least
+from services.profile.domain.bounds import ACCOUNTS_SHOWN_BYTES, NAME_CHARS, STATED, Bounds, choose_shown, keep_least
 from services.profile.domain.identity import is_verified_person
 from services.profile.domain.touchpoint import Touchpoint
 from services.profile.domain.traits import Said, Traits, fold_said, merge_said, read_object
@@ -109,15 +109,7 @@ def join_accounts(parts: Iterable[Accounts]) -> Accounts:
     return merged
 
 
-def merge_stated_accounts(parts: Iterable[Accounts]) -> Accounts:
-    return _bound_accounts(join_accounts(parts), STATED)
-
-
-def merge_claimed_accounts(parts: Iterable[Accounts]) -> Accounts:
-    return _bound_accounts(join_accounts(parts), CLAIMED)
-
-
-def _bound_accounts(accounts: Accounts, bounds: Bounds) -> Accounts:
+def bound_accounts(accounts: Accounts, bounds: Bounds) -> Accounts:
     keep_least(accounts, bounds.accounts)
     for account in accounts.values():
         keep_least(account.traits, bounds.account_names, _NAMED)

@@ -6,7 +6,7 @@ from typing import Final, TypeAlias
 from msgspec import Raw, Struct
 
 from libs.consent import EVERY_CHANNEL, Status
-from services.profile.domain.bounds import CLAIMED, NAME_CHARS, STATED, Bounds, keep_least
+from services.profile.domain.bounds import NAME_CHARS, Bounds, keep_least
 from services.profile.domain.edits import COMMAND_SOURCES
 from services.profile.domain.touchpoint import Touchpoint
 from services.profile.domain.values import encode_json, render_time, to_micros
@@ -42,7 +42,7 @@ def fold_consents(consents: Consents, touchpoint: Touchpoint, t_us: int, by: byt
         wording = said.wording_version and said.wording_version[:_WORDING_CHARS]
         word = Consent(at_us, by, said.status, wording, source, said.proof)
         _fold(consents, said.purpose, said.channel, word)
-    keep_least(consents, bounds.purposes)
+    bound_consents(consents, bounds)
 
 
 def compute_word_time(t_us: int, touchpoint: Touchpoint) -> int:
@@ -58,16 +58,9 @@ def join_consents(parts: Iterable[Consents]) -> Consents:
     return merged
 
 
-def merge_stated_consents(parts: Iterable[Consents]) -> Consents:
-    merged = join_consents(parts)
-    keep_least(merged, STATED.purposes)
-    return merged
-
-
-def merge_claimed_consents(parts: Iterable[Consents]) -> Consents:
-    merged = join_consents(parts)
-    keep_least(merged, CLAIMED.purposes)
-    return merged
+def bound_consents(consents: Consents, bounds: Bounds) -> Consents:
+    keep_least(consents, bounds.purposes)
+    return consents
 
 
 def render_consents(consents: Consents) -> bytes:

@@ -4,19 +4,19 @@ Decides which kinds of touchpoint move which parts of the view. Applying the sam
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 import msgspec
 
 from libs.orders.parts import fold_order, fold_refund, refund_key
 from libs.orders.statements import OrderStatement
-from services.profile.domain.accounts import fold_group
+from services.profile.domain.accounts import Accounts, fold_group
 from services.profile.domain.activity import ActivityBook
 from services.profile.domain.attribution import fold_visit, read_visit
-from services.profile.domain.bounds import CLAIMED, NAME_CHARS, STATED, keep_least
+from services.profile.domain.bounds import CLAIMED, NAME_CHARS, STATED, Bounds
 from services.profile.domain.cleansing import CLEANSED, cleanse
-from services.profile.domain.consent import fold_consents
+from services.profile.domain.consent import Consents, fold_consents
 from services.profile.domain.edits import COMMAND_SOURCES
 from services.profile.domain.facts import (
     CART_NAMES,
@@ -55,6 +55,7 @@ from services.profile.domain.state import (
     USAGE,
     OpenState,
     OpenStates,
+    Section,
     State,
 )
 from services.profile.domain.surveys import HISTORY_MAX, WITH_HISTORY, SurveyAnswer, read_answer
@@ -62,7 +63,7 @@ from services.profile.domain.tallies import Asked, Tops, ask_carts, ask_purchase
 from services.profile.domain.texts import SURVEY_NAME, read_text_to_score
 from services.profile.domain.totals import FORMAT, Kind, Totals, decode_totals, encode_totals
 from services.profile.domain.touchpoint import Touchpoint
-from services.profile.domain.traits import STANDARD, Refused, Said, fold_said, keep_latest, merge_said, state_traits
+from services.profile.domain.traits import Refused, Said, Traits, bound_traits, fold_said, keep_latest, merge_said, state_traits
 from services.profile.domain.usage import Usage, fold_own, is_own, merge_usages, name_device
 from services.profile.domain.values import NULL, to_micros
 from services.profile.domain.view import ALL_PARTS, render_blank, render_core
@@ -77,6 +78,19 @@ WITH_TOPS: Final = frozenset({"orders", "purchases", "carts", "stores"})
 """Parts of the view for which there may be something to ask; most touchpoints touch none of them."""
 _NOTHING_REFUSED: Final[Refused] = ()
 _NOBODY: Final[frozenset[UUID]] = frozenset()
+
+
+class _Place(NamedTuple):
+    """Where a touchpoint's words on whatever its sender chooses the names of are kept, and how much of them."""
+
+    traits: Section[Traits]
+    consent: Section[Consents]
+    accounts: Section[Accounts]
+    bounds: Bounds
+
+
+_STATED: Final = _Place(TRAITS, CONSENT, ACCOUNTS, STATED)
+_CLAIMED: Final = _Place(CLAIMED_TRAITS, CLAIMED_CONSENT, CLAIMED_ACCOUNTS, CLAIMED)
 
 
 class Folding:
@@ -132,21 +146,20 @@ class Folding:
             self._fold_usage(opened, touchpoint, t_us)
         by = touchpoint.id.bytes
         is_stated = is_verified_person(touchpoint.identifiers[0]) or touchpoint.source_id in COMMAND_SOURCES
-        bounds = STATED if is_stated else CLAIMED
-        self._fold_traits(opened, touchpoint, refused, t_us, by, is_stated=is_stated)
+        place = _STATED if is_stated else _CLAIMED
+        self._fold_traits(opened, place, touchpoint, refused, t_us, by)
         if touchpoint.campaign is not None:
             fold_visit(opened.edit(ATTRIBUTION), read_visit(touchpoint.campaign, t_us, by))
             self.touched.add("attribution")
         if touchpoint.consent:
-            fold_consents(opened.edit(CONSENT if is_stated else CLAIMED_CONSENT), touchpoint, t_us, by, bounds)
+            fold_consents(opened.edit(place.consent), touchpoint, t_us, by, place.bounds)
             self.touched.add("consent")
         if touchpoint.order is not None:
             self._fold_order(fragment, touchpoint.order, touchpoint, t_us)
         elif kind == "track":
             self._fold_named(fragment, touchpoint, t_us, by)
         elif kind == "group" and touchpoint.group_id is not None:
-            accounts = opened.edit(ACCOUNTS if is_stated else CLAIMED_ACCOUNTS)
-            fold_group(accounts, touchpoint.group_id, touchpoint.traits, t_us, by, bounds)
+            fold_group(opened.edit(place.accounts), touchpoint.group_id, touchpoint.traits, t_us, by, place.bounds)
             self.touched.add("accounts")
 
     def finish(self) -> tuple[dict[UUID, bytes], bytes, bytes]:
@@ -211,19 +224,19 @@ class Folding:
         self.touched.add("activity")
 
     def _fold_traits(
-        self, opened: OpenState, touchpoint: Touchpoint, refused: Refused, t_us: int, by: bytes, *, is_stated: bool
+        self, opened: OpenState, place: _Place, touchpoint: Touchpoint, refused: Refused, t_us: int, by: bytes
     ) -> None:
         stated = state_traits(touchpoint, refused)
         if stated:
-            traits, bounds = (opened.edit(TRAITS), STATED) if is_stated else (opened.edit(CLAIMED_TRAITS), CLAIMED)
+            traits = opened.edit(place.traits)
             for name, value in stated.items():
-                if len(value) > bounds.value_bytes or len(name) > NAME_CHARS:
+                if len(value) > place.bounds.value_bytes or len(name) > NAME_CHARS:
                     continue
                 clean = cleanse(name, value) if name in CLEANSED else value
                 if clean is not None:
                     original = None if clean == value else value
                     fold_said(traits, name, Said(t_us, by, None if clean == NULL else clean, original))
-            keep_least(traits, bounds.traits, STANDARD)
+            bound_traits(traits, place.bounds)
             self.touched.add("traits")
 
     def _fold_order(self, fragment: UUID, statement: OrderStatement, touchpoint: Touchpoint, t_us: int) -> None:

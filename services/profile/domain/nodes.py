@@ -8,20 +8,15 @@ import msgspec
 
 from libs.kit.ids import Id, make_uuid8
 from services.profile.domain.messages import LastMessage
+from services.profile.domain.touchpoint import NamedIdentifier
 from services.profile.domain.values import render_time
 
 
-class Identifier(Protocol):
+class Identifier(NamedIdentifier, Protocol):
     """`fragment` is its address: the epoch-0 fragment id."""
 
     @property
     def fragment(self) -> UUID: ...
-    @property
-    def kind(self) -> str: ...
-    @property
-    def value(self) -> str: ...
-    @property
-    def verified(self) -> bool: ...
 
 
 class Ban(msgspec.Struct, array_like=True, frozen=True):

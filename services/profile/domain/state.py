@@ -11,13 +11,14 @@ from uuid import UUID
 import msgspec
 from msgspec import Raw, Struct
 
-from services.profile.domain.accounts import Account, Accounts, join_accounts, merge_claimed_accounts, merge_stated_accounts
+from services.profile.domain.accounts import Account, bound_accounts, join_accounts
 from services.profile.domain.attribution import Attribution, merge_attributions
-from services.profile.domain.consent import Consents, join_consents, merge_claimed_consents, merge_stated_consents
+from services.profile.domain.bounds import CLAIMED, STATED, Bounds
+from services.profile.domain.consent import Consents, bound_consents, join_consents
 from services.profile.domain.lead import Lead, merge_leads
 from services.profile.domain.sessions import Interval
 from services.profile.domain.surveys import HISTORY_MAX
-from services.profile.domain.traits import Said, Traits, keep_latest, merge_claimed, merge_said, merge_stated
+from services.profile.domain.traits import Said, bound_traits, keep_latest, merge_said
 from services.profile.domain.usage import Usage, merge_usages
 
 FORMAT: Final = 1
@@ -76,20 +77,22 @@ class Section(Generic[T]):
         self.decode: Callable[[Raw], T] = msgspec.msgpack.Decoder(kind).decode
 
 
-CLAIMED_TRAITS: Final[Section[Traits]] = Section("claimed_traits", dict[str, Said], dict, merge_claimed)
-TRAITS: Final[Section[Traits]] = Section("traits", dict[str, Said], dict, merge_stated, claimed=CLAIMED_TRAITS, join=merge_said)
+def _said_and_claimed(
+    name: str, kind: Any, join: Callable[[Iterable[T]], T], bound: Callable[[T, Bounds], T]
+) -> "tuple[Section[T], Section[T]]":
+    """What servers say, and apart from it what only browsers say, each within its own bounds."""
+    claimed: Section[T] = Section(f"claimed_{name}", kind, dict, lambda parts: bound(join(parts), CLAIMED))  # type: ignore[arg-type]
+    said: Section[T] = Section(name, kind, dict, lambda parts: bound(join(parts), STATED), claimed=claimed, join=join)  # type: ignore[arg-type]
+    return said, claimed
+
+
+TRAITS, CLAIMED_TRAITS = _said_and_claimed("traits", dict[str, Said], merge_said, bound_traits)
 ATTRIBUTION: Final[Section[Attribution]] = Section("attribution", Attribution, Attribution, merge_attributions)
-CLAIMED_CONSENT: Final[Section[Consents]] = Section("claimed_consent", Consents, dict, merge_claimed_consents)
-CONSENT: Final[Section[Consents]] = Section(
-    "consent", Consents, dict, merge_stated_consents, claimed=CLAIMED_CONSENT, join=join_consents
-)
+CONSENT, CLAIMED_CONSENT = _said_and_claimed("consent", Consents, join_consents, bound_consents)
 SURVEYS: Final[Section[dict[str, Said]]] = Section("surveys", dict[str, Said], dict, merge_said)
 LEAD: Final[Section[Lead]] = Section("lead", Lead, Lead, merge_leads)
 USAGE: Final[Section[Usage]] = Section("usage", Usage, Usage, merge_usages)
-CLAIMED_ACCOUNTS: Final[Section[Accounts]] = Section("claimed_accounts", dict[str, Account], dict, merge_claimed_accounts)
-ACCOUNTS: Final[Section[Accounts]] = Section(
-    "accounts", dict[str, Account], dict, merge_stated_accounts, claimed=CLAIMED_ACCOUNTS, join=join_accounts
-)
+ACCOUNTS, CLAIMED_ACCOUNTS = _said_and_claimed("accounts", dict[str, Account], join_accounts, bound_accounts)
 
 
 def _merge_answers(parts: Iterable[list[Said]]) -> list[Said]:

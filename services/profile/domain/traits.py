@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from libs.identity import normalise
-from services.profile.domain.bounds import CLAIMED, STATED, TRAITS_SHOWN_BYTES, choose_shown, keep_least
+from services.profile.domain.bounds import TRAITS_SHOWN_BYTES, Bounds, choose_shown, keep_least
 from services.profile.domain.touchpoint import NamedIdentifier, Touchpoint
 from services.profile.domain.values import NULL, encode_json, read_text
 
@@ -87,16 +87,9 @@ def merge_said(parts: Iterable[dict[str, Said]]) -> dict[str, Said]:
     return merged
 
 
-def merge_stated(parts: Iterable[Traits]) -> Traits:
-    merged = merge_said(parts)
-    keep_least(merged, STATED.traits, STANDARD)
-    return merged
-
-
-def merge_claimed(parts: Iterable[Traits]) -> Traits:
-    merged = merge_said(parts)
-    keep_least(merged, CLAIMED.traits, STANDARD)
-    return merged
+def bound_traits(traits: Traits, bounds: Bounds) -> Traits:
+    keep_least(traits, bounds.traits, STANDARD)
+    return traits
 
 
 def state_traits(touchpoint: Touchpoint, refused: Refused) -> dict[str, bytes]:
